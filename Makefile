@@ -1,0 +1,39 @@
+# From a fresh clone, every target first builds .venv with the tested versions of constraints.txt.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+
+.PHONY: run test check format bench docs clean
+
+run: .venv/installed-test
+	$(BIN)/causal-pyro run
+
+test: .venv/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --doctest-modules --cov
+
+check: .venv/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q --doctest-modules causal_pyro_models
+
+format: .venv/installed-test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/installed-bench
+	$(BIN)/python benchmarks/counterfactuals.py
+
+docs: .venv/installed-docs
+	$(BIN)/mkdocs build
+
+clean:
+	rm -rf .venv build out *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+.venv/installed-%: pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'Found no Python 3.11 to 3.13: make PYTHON=/path/to/python' >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[$*]'
+	touch $@

@@ -1,0 +1,124 @@
+"""The section of a report on what would happen, on average, under an intervention."""
+
+from __future__ import annotations
+
+import torch
+
+from causal_pyro_models.cli.ensemble import Ensemble
+from causal_pyro_models.cli.report import Report, between, digits_for, number
+from causal_pyro_models.cli.study import SIMULATED, Do, Event, Question, Study, events
+from causal_pyro_models.inference.effects import ate
+from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.response import dose_response
+from causal_pyro_models.models import Continuous
+from causal_pyro_models.plots import plot_dose_response
+
+POINTS = 9  # of a dose-response curve
+RANGE = (0.05, 0.95)  # quantiles of the treatment between which the curve is drawn
+
+
+def effects(study: Study, question: Question, report: Report) -> dict[str, Estimate]:
+    """Average effects against the observed regime and the control, and dose-response curves; all by name."""
+    do = study.shown(question.do)
+    contrasts: list[tuple[str, Do | None]] = [("the regime as observed", None)]
+    if question.control:
+        contrasts.append((study.shown(question.control), question.control))
+    report.heading(f"What would happen under {do}?")
+    report.text(
+        f"How far a mean moves when all {study.row}s get {do}, in brackets the 95% interval (see *How sure is this?*)."
+    )
+    found, rows = {}, []
+    for event in events(question.outcomes, study.variables):
+        digits = _digits(study, event)
+        cells = [event.text, number(float(event.read(study.seen).mean()), digits)]
+        for name, control in contrasts:
+            effect = _effect(study, event, question.do, control)
+            found[f"{event.text}: {do} against {name}"] = effect
+            cells.append(_text(effect, digits))
+            report.summary.append(f"**Effect.** {_verdict(study, event, question, effect, digits)}, against {name}.")
+        rows.append(cells)
+    report.table(["mean of", "in the data", *(f"change against {name}" for name, _ in contrasts)], rows)
+    _limits(study, question, report)
+    return found | _curves(study, question, report)
+
+
+def _effect(study: Study, event: Event, do: Do, control: Do | None) -> Estimate:
+    treatment = {name: (_as_it_is if control is None else control[name], value) for name, value in do.items()}
+    return study.ensemble.estimate(
+        lambda model: ate(model, treatment, event.outcome, num_samples=SIMULATED, seed=study.seed)
+    )
+
+
+def _as_it_is(x: torch.Tensor) -> torch.Tensor:
+    """The intervention that leaves a variable at its natural value."""
+    return x
+
+
+def _digits(study: Study, event: Event) -> int:
+    return digits_for(float(event.read(study.seen).std())) if event.code is None else 3
+
+
+def _text(effect: Estimate, digits: int) -> str:
+    return between(float(effect.value), float(effect.interval[0]), float(effect.interval[1]), digits)
+
+
+def _verdict(study: Study, event: Event, question: Question, effect: Estimate, digits: int) -> str:
+    do = study.shown(question.do)
+    if not _reached(study, question, event.name):
+        return f"{do} does not reach {event.text} in this graph, so its effect is zero by assumption"
+    low, high = (float(end) for end in effect.interval)
+    word = "raises" if low > 0 else "lowers" if high < 0 else "has no clear effect on"
+    return f"{do} {word} the mean of {event.text}: {_text(effect, digits)}"
+
+
+def _reached(study: Study, question: Question, name: str) -> bool:
+    return name in study.model.graph.descendants(question.do)
+
+
+def _limits(study: Study, question: Question, report: Report) -> None:
+    """What the numbers cannot say: where the graph has no path, and where there are no data."""
+    notes = []
+    for world in filter(None, (question.do, question.control)):
+        for name, value in world.items():
+            notes += _support(study, name, value)
+    if notes:
+        report.bullets(dict.fromkeys(notes))
+
+
+def _support(study: Study, name: str, value: float) -> list[str]:
+    column, label = study.seen[name], study.label(name, value)
+    if not isinstance(study.variables[name], Continuous):
+        share = float((column == value).double().mean())
+        return [f"{name} is {label} in {100 * share:.0f}% of the {study.row}s fitted to."]
+    below = float((column < value).double().mean())
+    low, high = float(column.min()), float(column.max())
+    if low <= value <= high:
+        return [f"{name} is below {label} in {100 * below:.0f}% of the {study.row}s fitted to."]
+    return [
+        f"**{name} = {label} lies outside the data**, which go from {low:.4g} to {high:.4g}: the answer is an "
+        f"extrapolation along a straight line, and its interval too short."
+    ]
+
+
+def _curves(study: Study, question: Question, report: Report) -> dict[str, Estimate]:
+    """A dose-response curve for each continuous outcome of a single continuous treatment."""
+    (name, *others) = question.do
+    if others or not isinstance(study.variables[name], Continuous):
+        return {}
+    low, high = (float(study.seen[name].quantile(q)) for q in RANGE)
+    grid, found = torch.linspace(low, high, POINTS).tolist(), {}
+    for event in events(question.outcomes, study.variables):
+        if not _reached(study, question, event.name):
+            continue
+        curve = _curve(study.ensemble, name, grid, event, study.seed)
+        file = f"dose_response_{event.name}" + ("" if event.code is None else f"_{event.code}")
+        caption = f"Mean of {event.text} if {name} were set to x, from its 5% to its 95% quantile, with 95% intervals."
+        report.figure(plot_dose_response(curve, event.text), file, caption)
+        found[f"{event.text}: mean under do({name} = x)"] = curve
+    return found
+
+
+def _curve(ensemble: Ensemble, name: str, grid: list[float], event: Event, seed: int) -> Estimate:
+    return ensemble.estimate(
+        lambda model: dose_response(model, name, grid, event.outcome, num_samples=SIMULATED, seed=seed)
+    )

@@ -1,0 +1,94 @@
+"""The section of a report that holds the model against rows it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from causal_pyro_models.cli.report import Report, number
+from causal_pyro_models.cli.study import SIMULATED, Study, Values
+from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
+from causal_pyro_models.inference.counterfactual import sample
+from causal_pyro_models.models import Continuous
+from causal_pyro_models.plots import plot_fit_history, plot_marginals
+
+WORST = 5  # correlations that are listed
+
+
+def check_fit(study: Study, report: Report) -> None:
+    """Likelihood, marginal distributions and correlations on held-out rows."""
+    sampled = dict(sample(study.model, SIMULATED, seed=study.seed))
+    report.heading(f"Does the model describe {study.row}s it has not seen?")
+    report.text(
+        f"The model was fitted to {len(study.train)} {study.row}s; {len(study.held_out)} others were held out, and "
+        f"everything in this section is judged on them."
+    )
+    _likelihood(study, report)
+    _marginals(study, report, sampled)
+    _correlations(study, report, sampled)
+    caption = "Loss in the course of training; the step that did best on rows set aside for this was kept."
+    report.figure(plot_fit_history(study.ensemble.result), "fit", caption)
+
+
+def _likelihood(study: Study, report: Report) -> None:
+    gains = likelihood_gain(study.model, study.baseline, study.unseen)
+    continuous = all(isinstance(kind, Continuous) for kind in study.variables.values())
+    linear = "linear-Gaussian model" if continuous else "linear model (Gaussian, or logistic for discrete variables)"
+    report.text(
+        f"**Likelihood.** Mean log density of a held-out {study.row} (nats, higher is better) under the flow, and "
+        f"under the {linear} of the same graph fitted to the same {study.row}s. ± is one standard error."
+    )
+    rows = [
+        ["**all**" if name == "all" else name, number(row["baseline"]), number(row["model"]), _gain(row)]
+        for name, row in gains.iterrows()
+    ]
+    report.table(["variable given its parents", "linear", "flow", "gain"], rows)
+    total = gains.loc["all"]
+    clear = abs(total["gain"]) > 2 * total["standard_error"]
+    verdict = ("better than" if total["gain"] > 0 else "worse than") if clear else "not clearly different from"
+    report.summary.append(
+        f"**Fit.** On {len(study.held_out)} held-out {study.row}s the flow is {verdict} a linear model of the same "
+        f"graph: log density {number(total['model'])} against {number(total['baseline'])}, a gain of {_gain(total)}."
+    )
+
+
+def _gain(row: pd.Series) -> str:
+    return f"{'+' if row['gain'] > 0 else ''}{number(row['gain'])} ± {number(row['standard_error'])}"
+
+
+def _marginals(study: Study, report: Report, sampled: Values) -> None:
+    model, best = (distances(x, study.unseen, study.variables) for x in (sampled, study.seen))
+    report.text(
+        f"**Distribution of each variable.** Distance between {SIMULATED} samples of the flow and the held-out "
+        f"{study.row}s: Kolmogorov-Smirnov's, or total variation for a discrete variable; 0 is equal, 1 is disjoint. "
+        f"The yardstick is the distance of the training {study.row}s, which come from the same source."
+    )
+    rows = [[name, number(model[name], 3), number(best[name], 3)] for name in model]
+    report.table(["variable", "flow", "training (yardstick)"], rows)
+    caption = f"Held-out {study.row}s and samples of the flow."
+    report.figure(plot_marginals(study.unseen, sampled, study.unit), "marginals", caption)
+
+
+def _correlations(study: Study, report: Report, sampled: Values) -> None:
+    gaps, best = (correlation_gaps(x, study.unseen, study.variables) for x in (sampled, study.seen))
+    if gaps.empty:
+        return
+    report.text(
+        f"**Correlations.** Root mean square error over {len(gaps)} pairs: {number(_rms(gaps), 3)} for the flow, "
+        f"{number(_rms(best), 3)} for the training {study.row}s (yardstick). A large gap at a pair points at an edge "
+        f"or a hidden common cause that the graph lacks. The largest:"
+    )
+    rows = [
+        [f"{row['first']}, {row['second']}", *(number(row[column]) for column in ("reference", "sampled", "gap"))]
+        for _, row in gaps.head(WORST).iterrows()
+    ]
+    report.table(["pair", "held out", "flow", "gap"], rows)
+    worst = gaps.iloc[0]
+    report.summary.append(
+        f"**What the model misses.** Its largest error among correlations is at {worst['first']} and "
+        f"{worst['second']}: {number(worst['sampled'])} instead of {number(worst['reference'])}."
+    )
+
+
+def _rms(gaps: pd.DataFrame) -> float:
+    return float(np.sqrt(np.mean(np.square(gaps["gap"]))))

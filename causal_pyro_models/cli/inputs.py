@@ -1,0 +1,160 @@
+"""A user's own question: table, graph and interventions, read and matched to each other."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from causal_pyro_models.cli.study import Question
+from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models import Continuous, Variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COMMENTS = re.compile(r"\A(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_DOT = re.compile(r"(?:strict\s+)?(?:di)?graph\b[^{>]*\{", re.IGNORECASE)
+_DAGITTY = re.compile(r"(?:dag|mag|pdag|pag)\b[^{>]*\{", re.IGNORECASE)
+_EDGE = re.compile(r"(?P<a>[^,]*?)\s*(?P<arrow><->|->|,)\s*(?P<b>[^,]*)")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in a CSV or Parquet file.
+
+    Raises:
+        DataError: no such file, of another kind, or malformed.
+    """
+    import pandas as pd
+
+    readers = {".csv": pd.read_csv, ".csv.gz": pd.read_csv, ".parquet": pd.read_parquet}
+    reader = next((reader for suffix, reader in readers.items() if path.name.lower().endswith(suffix)), None)
+    if reader is None:
+        raise DataError(f"{path} is none of the tables that can be read: {', '.join(readers)}.")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}.")
+    try:
+        table: pd.DataFrame = reader(path)
+    except (ValueError, OSError) as error:  # pandas and pyarrow raise children of these
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    return table.rename(columns=str)
+
+
+def read_graph(path: Path) -> CausalGraph:
+    """The graph in a file: DOT, dagitty, or a list of edges.
+
+    Raises:
+        GraphError: no such file, or no such graph.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GraphError(f"cannot read the graph {path}: {error}") from error
+    body = text[_COMMENTS.match(text).end() :]  # type: ignore[union-attr]  # it matches the empty string
+    try:
+        if _DOT.match(body):
+            return CausalGraph.from_dot(text)
+        if _DAGITTY.match(body):
+            return CausalGraph.from_dagitty(text)
+        return _from_lines(text.splitlines())
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from error
+
+
+def _from_lines(lines: Iterable[str]) -> CausalGraph:
+    edges: dict[str, list[tuple[str, str]]] = {"->": [], "<->": []}
+    for i, line in enumerate(lines, 1):
+        content = line.split("#")[0].strip()
+        if not content:
+            continue
+        match = _EDGE.fullmatch(content)
+        if not match or not match["a"] or not match["b"] or "->" in match["b"]:
+            raise GraphError(f"line {i} is {line.strip()!r}, expected an edge such as A -> B (or DOT, or dagitty).")
+        edges["<->" if match["arrow"] == "<->" else "->"].append((match["a"], match["b"]))
+    if not any(edges.values()):
+        raise GraphError("there are no edges. Write one A -> B to a line, or use DOT or dagitty.")
+    return CausalGraph.from_edges(edges["->"], edges["<->"])
+
+
+def matched(table: pd.DataFrame, graph: CausalGraph) -> pd.DataFrame:
+    """The columns of the table that the graph names, in its order, with every row that is complete in them.
+
+    Raises:
+        DataError: no row is complete, or a column occurs twice.
+        UnknownVariableError: a variable of the graph has no column.
+    """
+    for name in graph.variables:
+        if name not in table.columns:
+            raise unknown_variable(name, table.columns, "column")
+        if (table.columns == name).sum() > 1:
+            raise DataError(f"column {name!r} occurs twice in the table. Rename or drop one.")
+    columns = table[list(graph.variables)]
+    complete = columns.dropna()
+    if complete.empty:
+        counts = ", ".join(f"{name} {count}" for name, count in columns.isna().sum().items() if count)
+        raise DataError(f"no row of {len(table)} is complete. Missing values by column: {counts or 'none'}.")
+    return complete.reset_index(drop=True)
+
+
+def assignments(texts: Sequence[str], option: str, variables: Mapping[str, Variable]) -> dict[str, float]:
+    """Interventions from ``NAME=VALUE``, values on the scale of the model (an index for a label).
+
+    Raises:
+        QueryError: not of this form, a name twice, or a value that its variable cannot take.
+        UnknownVariableError: a name that is no variable.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
+            raise QueryError(f"{option} takes NAME=VALUE, such as {option} {next(iter(variables))}=1, got {text!r}.")
+        if name not in variables:
+            raise unknown_variable(name, variables)
+        if name in found:
+            raise QueryError(f"{option} sets {name!r} twice. Repeat it for different variables, to set them together.")
+        found[name] = _value(name, value, variables[name], option)
+    return found
+
+
+def _value(name: str, text: str, variable: Variable, option: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if isinstance(variable, Continuous):
+        if not math.isfinite(number):
+            raise QueryError(f"{option} {name}={text}: {name!r} is continuous in the table, expected a finite number.")
+        return number
+    for i, label in enumerate(variable.labels):
+        if text == str(label) or (not isinstance(label, str) and number == float(label)):
+            return i
+    hint = unknown_variable(text, variable.labels, "label")
+    raise QueryError(f"{option} {name}={text}: {hint}")
+
+
+def asked(
+    do: Sequence[str], control: Sequence[str] | None, outcomes: Sequence[str], variables: Mapping[str, Variable]
+) -> Question:
+    """The question in the options of the command line.
+
+    Raises:
+        QueryError: an outcome that is set by the intervention, or a malformed value.
+        UnknownVariableError: a name that is no variable.
+    """
+    question = Question(
+        assignments(do, "--do", variables), assignments(control or (), "--control", variables), tuple(outcomes)
+    )
+    for name in outcomes:
+        if name not in variables:
+            raise unknown_variable(name, variables)
+        if name in question.do or name in question.control:
+            raise QueryError(f"--outcome {name}: it is set by the intervention. Ask about another variable.")
+    if question.control and question.control.keys() != question.do.keys():
+        raise QueryError(
+            f"--do sets {', '.join(question.do)} and --control sets {', '.join(question.control)}: set the same "
+            f"variables in both worlds."
+        )
+    return question

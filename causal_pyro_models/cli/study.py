@@ -1,0 +1,159 @@
+"""What a run works on: the rows, the model fitted to them with its refits, and what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models import Binary, CausalFlow, Continuous, Variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELD_OUT = 0.2
+SIMULATED = 4_000  # units for each model, wherever an average is simulated
+
+Values = Mapping[str, torch.Tensor]
+Do = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        do: variable -> value it is set to.
+        control: the same for the world to compare with; empty for none but the regime as observed.
+        outcomes: the variables asked about.
+    """
+
+    do: Do
+    control: Do
+    outcomes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is fitted.
+
+    Attributes:
+        steps: training steps.
+        refits: how many times the model is fitted again to a random half.
+        seed: of everything random.
+    """
+
+    steps: int
+    refits: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """A fitted model and the rows behind it.
+
+    Attributes:
+        ensemble: the flow and its refits.
+        baseline: the linear model of the same graph, fitted to the same rows.
+        train, held_out: the rows, as they stand in the table.
+        seed: of everything random.
+        row: what a row is called.
+        unit: of measurement, for axes.
+    """
+
+    ensemble: Ensemble
+    baseline: CausalFlow
+    train: pd.DataFrame
+    held_out: pd.DataFrame
+    seed: int
+    row: str
+    unit: str
+
+    @property
+    def model(self) -> CausalFlow:
+        return self.ensemble.model
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        return self.model.variables
+
+    @cached_property
+    def seen(self) -> dict[str, torch.Tensor]:
+        """The training rows as the model reads them."""
+        return self.model.encode(self.train)
+
+    @cached_property
+    def unseen(self) -> dict[str, torch.Tensor]:
+        """The held-out rows as the model reads them."""
+        return self.model.encode(self.held_out)
+
+    def shown(self, do: Do) -> str:
+        """An intervention as the user would write it."""
+        return "do(" + ", ".join(f"{name} = {self.label(name, value)}" for name, value in do.items()) + ")"
+
+    def label(self, name: str, value: float) -> str:
+        """A value as it stands in the table."""
+        kind = self.variables[name]
+        return f"{value:.4g}" if isinstance(kind, Continuous) else str(kind.labels[int(value)])
+
+
+def fit_study(
+    graph: CausalGraph,
+    variables: Mapping[str, Variable],
+    data: pd.DataFrame,
+    settings: Settings,
+    row: str = "row",
+    unit: str = "",
+) -> Study:
+    """Hold a fifth of the rows out; fit the flow, its refits and the linear baseline to the others."""
+    order = np.random.default_rng(settings.seed).permutation(len(data))
+    cut = round(HELD_OUT * len(data))
+    held_out, train = data.iloc[np.sort(order[:cut])], data.iloc[np.sort(order[cut:])]
+    ensemble = fit_ensemble(graph, variables, train, settings.steps, settings.refits, settings.seed)
+    baseline = CausalFlow(graph, variables)
+    baseline.initialise(baseline.encode(train))
+    return Study(ensemble, baseline, train, held_out, settings.seed, row, unit)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something with a mean: a continuous variable, or whether a discrete one has a certain label.
+
+    Attributes:
+        text: how it is called in a report.
+        name: the variable.
+        code: of the label; None for the variable itself.
+    """
+
+    text: str
+    name: str
+    code: int | None = None
+
+    @property
+    def outcome(self) -> str | dict[str, int]:
+        """The same for ``ate`` and its like."""
+        return self.name if self.code is None else {self.name: self.code}
+
+    def read(self, values: Values) -> torch.Tensor:
+        """The number that is averaged, of the shape of the variable."""
+        value = values[self.name].double()
+        return value if self.code is None else (value == self.code).double()
+
+
+def events(names: Iterable[str], variables: Mapping[str, Variable]) -> list[Event]:
+    """What can be averaged of some variables: of a binary one its second label, of a categorical one each label."""
+    found = []
+    for name in names:
+        kind = variables[name]
+        if isinstance(kind, Continuous):
+            found.append(Event(name, name))
+        else:
+            codes = (1,) if isinstance(kind, Binary) else range(kind.k)
+            found += [Event(f"P({name} = {kind.labels[i]})", name, i) for i in codes]
+    return found

@@ -1,0 +1,81 @@
+"""Errors and warnings of the package: every one names what came, what was expected, and how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+from numbers import Integral
+
+
+class CausalError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UnknownVariableError(CausalError, KeyError):
+    """A name that no variable, site or node has."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class GraphError(CausalError, ValueError):
+    """A causal graph that cannot be: a cycle, a duplicate, a self-loop, a malformed description."""
+
+
+class ModelError(CausalError, ValueError):
+    """A model that does not run as a generative program, or has no sites to speak of."""
+
+
+class MechanismError(CausalError, TypeError):
+    """A distribution whose noise cannot be made explicit, or a mechanism that breaks its contract."""
+
+
+class InterventionError(CausalError, ValueError):
+    """An intervention that a site cannot take."""
+
+
+class EvidenceError(CausalError, ValueError):
+    """Evidence that the model cannot have produced, or that does not fit its site."""
+
+
+class AbductionError(CausalError, RuntimeError):
+    """Noise that cannot be abducted in the way that was asked for."""
+
+
+class DataError(CausalError, ValueError):
+    """Data that do not fit the variables."""
+
+
+class FitError(CausalError, RuntimeError):
+    """Training that went wrong, for example to a loss that is not a number."""
+
+
+class FormatError(CausalError, ValueError):
+    """A file that is not what it should be, truncated or of another version."""
+
+
+class MissingFileError(CausalError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class QueryError(CausalError, ValueError):
+    """A question that cannot be asked as it stands: a vector as an outcome, an empty grid, no draws, half a seed."""
+
+
+class CausalWarning(UserWarning):
+    """A result that stands, with something the reader should know about it."""
+
+
+def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
+    """The error for a name that is not among the known ones, with the nearest ones suggested."""
+    names = [str(k) for k in known]
+    lower = {k.lower(): k for k in reversed(names)}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
+    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
+    listing = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return UnknownVariableError(f"unknown {what} {name!r}.{hint} The {what}s are: {listing or 'none'}.")
+
+
+def checked_count(value: object, what: str, least: int = 1) -> int:
+    """A setting that counts something, as an int; QueryError where it is no integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise QueryError(f"{what} must be an integer of at least {least}, got {value!r:.80}.")
+    return int(value)

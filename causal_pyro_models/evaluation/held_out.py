@@ -1,0 +1,102 @@
+"""Does a model describe units that it has not seen? Likelihood, marginal distributions, correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from causal_pyro_models.errors import DataError, unknown_variable
+from causal_pyro_models.models import Categorical, Continuous, StructuralCausalModel, Variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = Mapping[str, torch.Tensor]
+
+
+@torch.no_grad()
+def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalModel, data: Values) -> pd.DataFrame:
+    """Mean log likelihood per unit, of each variable given its parents and (row ``all``) of all together.
+
+    Args:
+        model, baseline: two models of the same graph.
+        data: values that neither was trained on, ``(units,)`` each.
+
+    Returns:
+        Columns ``model``, ``baseline``, ``gain`` (their difference, in nats) and ``standard_error`` of the gain, from
+        its spread over the units.
+
+    Raises:
+        DataError: fewer than two units.
+    """
+    import pandas as pd
+
+    columns = {}
+    for what, judged in (("model", model), ("baseline", baseline)):
+        nodes, graph = judged.nodes, judged.graph
+        terms = {v: nodes[v].log_prob(data[v], {p: data[p] for p in graph.parents(v)}).double() for v in nodes}
+        columns[what] = torch.stack([*terms.values(), sum(terms.values(), torch.zeros(()))])
+    units = columns["model"].shape[1]
+    if units < 2:
+        raise DataError(f"{units} held-out unit is too few to judge a model by: at least 2 are needed.")
+    gain = columns["model"] - columns["baseline"]
+    return pd.DataFrame(
+        {
+            **{what: terms.mean(1).numpy() for what, terms in columns.items()},
+            "gain": gain.mean(1).numpy(),
+            "standard_error": (gain.std(1) / units**0.5).numpy(),
+        },
+        index=[*model.nodes, "all"],
+    )
+
+
+def distances(sampled: Values, reference: Values, variables: Mapping[str, Variable]) -> dict[str, float]:
+    """How far two samples of each variable are apart, from 0 to 1.
+
+    Kolmogorov and Smirnov's distance for a real variable (the largest gap between the two cumulative distributions),
+    total variation for a discrete one (the share of units that would have to change class).
+
+    Args:
+        sampled, reference: values ``(units,)``.
+        variables: the variables' kinds.
+
+    Example:
+        >>> distances({"X": torch.tensor([0.0, 1.0])}, {"X": torch.tensor([0.0, 0.0])}, {"X": Categorical(2)})
+        {'X': 0.5}
+    """
+    from scipy.stats import ks_2samp
+
+    found = {}
+    for name, variable in variables.items():
+        for values in (sampled, reference):
+            if name not in values:
+                raise unknown_variable(name, values)
+        a, b = sampled[name].numpy(), reference[name].numpy()
+        if isinstance(variable, Continuous):
+            found[name] = float(ks_2samp(a, b, method="asymp").statistic)
+        else:
+            classes = np.union1d(a, b)
+            found[name] = float(sum(abs((a == c).mean() - (b == c).mean()) for c in classes) / 2)
+    return found
+
+
+def correlation_gaps(sampled: Values, reference: Values, variables: Mapping[str, Variable]) -> pd.DataFrame:
+    """The correlations of two samples, pair by pair, the largest difference first.
+
+    Args:
+        sampled, reference: values ``(units,)``.
+        variables: the variables' kinds; categorical ones have no correlation and are left out.
+
+    Returns:
+        Columns ``first``, ``second``, ``sampled``, ``reference`` and ``gap`` (sampled minus reference).
+    """
+    import pandas as pd
+
+    names = [name for name, variable in variables.items() if not isinstance(variable, Categorical)]
+    a, b = (np.atleast_2d(np.corrcoef([values[v].double().numpy() for v in names])) for values in (sampled, reference))
+    rows = [(names[i], names[j], a[i, j], b[i, j], a[i, j] - b[i, j]) for i in range(len(names)) for j in range(i)]
+    frame = pd.DataFrame(rows, columns=["second", "first", "sampled", "reference", "gap"])
+    return frame.sort_values("gap", key=abs, ascending=False, kind="stable", ignore_index=True)

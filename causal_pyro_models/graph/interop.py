@@ -1,0 +1,71 @@
+"""Causal graphs as adjacency matrices and networkx graphs."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+
+from causal_pyro_models.errors import GraphError
+from causal_pyro_models.graph.validation import Edge
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def networkx_edges(graph: "nx.DiGraph[str]") -> tuple[list[str], list[Edge], list[Edge]]:
+    """Variables, directed and bidirected edges of a ``networkx.DiGraph``; the last from its attribute "bidirected"."""
+    if not isinstance(graph, nx.Graph) or not graph.is_directed() or graph.is_multigraph():
+        raise GraphError(
+            f"from_networkx takes a networkx.DiGraph, got {type(graph).__name__}. Bidirected edges go into its graph "
+            f"attribute: graph.graph['bidirected'] = [('X', 'Y')]."
+        )
+    return list(graph.nodes), list(graph.edges), list(graph.graph.get("bidirected", ()))
+
+
+def networkx_graph(variables: Iterable[str], edges: Iterable[Edge], bidirected: Iterable[Edge]) -> "nx.DiGraph[str]":
+    """The inverse of :func:`networkx_edges`."""
+    graph = nx.DiGraph(bidirected=list(bidirected))
+    graph.add_nodes_from(variables)
+    graph.add_edges_from(edges)
+    return graph
+
+
+def matrix_edges(matrix: Any, variables: Sequence[str], arrow: str) -> list[Edge]:
+    """The edges where a matrix is not zero; a matrix of bidirected edges must be symmetric, and gives each one once."""
+    import numpy as np
+
+    n = len(variables)
+    try:
+        entries = np.asarray(matrix, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last for a torch tensor that requires grad
+        raise GraphError(f"the adjacency matrix is not a matrix of numbers: {error}. Expected ({n}, {n}).") from error
+    if not n and not entries.size:
+        return []
+    if entries.shape != (n, n):
+        raise GraphError(f"the adjacency matrix has shape {entries.shape}, expected ({n}, {n}): a row per variable.")
+    if not np.isfinite(entries).all():
+        i, j = np.argwhere(~np.isfinite(entries))[0]
+        raise GraphError(
+            f"the adjacency matrix holds {entries[i, j]} at [{variables[i]!r}, {variables[j]!r}], expected a finite "
+            f"number: zero for no edge."
+        )
+    if arrow == "<->":
+        if (unequal := np.argwhere((entries != 0) != (entries.T != 0))).size:
+            i, j = unequal[0]
+            raise GraphError(
+                f"the matrix of bidirected edges is not symmetric at [{variables[i]!r}, {variables[j]!r}]: "
+                f"set both entries, or neither."
+            )
+        entries = np.triu(entries)
+    return [(variables[i], variables[j]) for i, j in np.argwhere(entries)]
+
+
+def matrix_of(edges: Iterable[Edge], variables: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """The matrix of zeros and ones with a one at ``[a, b]`` for each edge ``(a, b)``."""
+    import numpy as np
+
+    index = {v: i for i, v in enumerate(variables)}
+    matrix = np.zeros((len(index), len(index)), dtype=np.int64)
+    for a, b in edges:
+        matrix[index[a], index[b]] = 1
+    return matrix

@@ -1,0 +1,54 @@
+"""The verbs: sample, abduct, counterfactual, effects, training and diagnostics."""
+
+from causal_pyro_models.inference.abduct import Method, abduct
+from causal_pyro_models.inference.counterfactual import counterfactual, sample, worlds
+from causal_pyro_models.inference.diagnostics import Diagnosis, diagnose
+from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.effects import ate, att, cate, ite
+from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.fit import FitResult, fit
+from causal_pyro_models.inference.guides import AmortizedGuide, fit_guide
+from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.inference_data import to_inference_data
+from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.mediation import cde, nde, nie, path_specific
+from causal_pyro_models.inference.probabilities import pn, pns, ps
+from causal_pyro_models.inference.response import dose_response, odds_ratio, risk_ratio
+from causal_pyro_models.inference.sbc import Calibration, sbc
+
+__all__ = [
+    "NUTS",
+    "AmortizedGuide",
+    "Calibration",
+    "Diagnosis",
+    "Draws",
+    "Estimate",
+    "FitResult",
+    "ImportanceSampling",
+    "Method",
+    "Noise",
+    "Worlds",
+    "abduct",
+    "ate",
+    "att",
+    "cate",
+    "cde",
+    "counterfactual",
+    "diagnose",
+    "dose_response",
+    "fit",
+    "fit_guide",
+    "ite",
+    "nde",
+    "nie",
+    "odds_ratio",
+    "path_specific",
+    "pn",
+    "pns",
+    "ps",
+    "risk_ratio",
+    "sample",
+    "sbc",
+    "to_inference_data",
+    "worlds",
+]

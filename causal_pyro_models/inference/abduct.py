@@ -1,0 +1,194 @@
+"""Abduction: the posterior of the noise given evidence."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import pyro
+import torch
+from pyro import poutine
+
+from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError, checked_count
+from causal_pyro_models.inference.draws import Noise
+from causal_pyro_models.inference.evidence import Observe, read_evidence
+from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.posterior import Posterior
+from causal_pyro_models.inference.program import inspect_model, traced
+from causal_pyro_models.inference.target import Target
+from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.sites import Model, is_auxiliary, noise_name, role
+from causal_pyro_models.seeding import seeded
+
+MINIMUM_ESS = 100.0
+MAXIMUM_PARETO_K = 0.7
+DEFAULT_DRAWS = 1_000
+
+
+class Method(Protocol):
+    """A way to draw the noise of unobserved sites from their posterior."""
+
+    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+        """Draws of the latents of the relevant sites, and how good they are."""
+
+
+def abduct(
+    model: Model,
+    evidence: Any,
+    method: Method | Callable[..., Any] | None = None,
+    num_samples: int | None = None,
+    seed: int | None = None,
+) -> Noise:
+    """The posterior of the noise given evidence, unit by unit.
+
+    The noise of observed sites is exact: a point where the mechanism is a bijection, an exact posterior draw where it
+    is not (discrete sites, mixtures). Unobserved sites that the evidence bears on need a ``method``; the noise of the
+    observed ones is then exact given each of its draws. Unobserved sites without evidence downstream are drawn from
+    their prior, which is their posterior.
+
+    Args:
+        model: a callable with Pyro primitives. Without a plate it describes one unit.
+        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
+            holds for every unit.
+        method: None for exact abduction; ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites
+            from :func:`fit_guide` (which then is the proposal of importance sampling).
+        num_samples: the number of posterior draws. None gives one exact draw and no leading dimension, or 1,000
+            draws where there is a method.
+        seed: makes the draws reproducible and leaves the global random state untouched.
+
+    Returns:
+        ``U_X`` for each site ``X``: ``(num_samples, units, *event)``, or ``(units, *event)`` where ``num_samples`` is
+        None; with weights, effective sample size and Pareto k-hat.
+
+    Raises:
+        AbductionError: an unobserved site has evidence downstream and no method was given.
+        EvidenceError: evidence that the model cannot have produced.
+        UnknownVariableError: evidence on a name that no site has.
+
+    Warns:
+        CausalWarning: effective sample size under 100, or Pareto k-hat over 0.7.
+
+    References:
+        Pearl (2009), Causality, theorem 7.1.7, step 1.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> abduct(model, {"X": [1.0, 2.0], "Y": [2.5, 3.0]})["U_Y"]
+        tensor([ 0.5000, -1.0000])
+    """
+    if num_samples is not None:
+        num_samples = checked_count(num_samples, "num_samples, where it is not None,")
+    if isinstance(method, type) or not (method is None or callable(method) or hasattr(method, "draw")):
+        raise AbductionError(
+            f"method must be None, ImportanceSampling(), NUTS(), or a guide from fit_guide(model, evidence), got "
+            f"{method!r:.80}."
+        )
+    with seeded(seed), torch.no_grad():
+        program = inspect_model(model)
+        for name in program.sites:
+            noise = program.sites.get(noise_name(name))
+            if noise is not None and noise.role == "exogenous":
+                raise AbductionError(
+                    f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
+                    f"before exogenize or before an intervention with potential(...), and the intervention as do."
+                )
+        data, units = read_evidence(program, evidence)
+        target = Target(program, data, units)
+        relevant = target.relevant()
+        if not relevant:
+            return _record(target, {}, num_samples, Posterior({}))
+        if method is None:
+            observed = sorted({*data, *(name for name, site in program.sites.items() if site.observed)})
+            raise AbductionError(
+                f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
+                f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
+                f"method=NUTS(), or a guide from fit_guide(model, evidence)."
+            )
+        chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
+        draws = num_samples or DEFAULT_DRAWS
+        posterior: Posterior = chosen.draw(target, relevant, draws)
+        abducted = _record(target, posterior.latents, draws, posterior)
+    _warn_of(abducted)
+    return abducted
+
+
+def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | None, posterior: Posterior) -> Noise:
+    """Run the model on the latents, abduct the observed sites exactly, and collect all noise."""
+    program = target.program
+
+    def complete() -> None:
+        with (
+            poutine.condition(data=dict(latents)),
+            Exogenize(program.parameters),
+            Observe(target.data, strict=not latents),
+        ):
+            program.batched(target.units, draws)()
+
+    with pyro.validation_enabled(False) if latents else nullcontext():
+        trace = traced(complete)
+    replay, noise, parameters, event_dims = {}, {}, {}, {}
+    for name, site in trace.nodes.items():
+        if site["type"] != "sample":
+            continue
+        if role(site) == "exogenous":
+            noise[name] = program.values(site, draws)
+        elif name in program.parameters:
+            parameters[name] = program.values(site, draws)
+        elif not is_auxiliary(site) or not hasattr(site["fn"], "subsample_size"):
+            continue
+        replay[name] = site["value"]
+        event_dims[name] = getattr(site["fn"], "event_dim", 0)
+    for name, value in noise.items():
+        if not torch.isfinite(value).all():
+            raise EvidenceError(
+                f"the noise {name!r} abducted from the evidence is not finite: the value of {name[2:]!r} is impossible "
+                f"or too extreme under the model."
+            )
+    ess = posterior.ess if posterior.ess is not None else torch.full((target.units,), float(draws or 1))
+    return Noise(
+        noise,
+        event_dims,
+        draws,
+        posterior.log_weights,
+        ess,
+        posterior.pareto_k,
+        parameters=parameters,
+        units=target.units,
+        replay=replay,
+        variables=frozenset(program.sites),
+        chains=posterior.chains,
+        divergences=posterior.divergences,
+    )
+
+
+def _warn_of(noise: Noise) -> None:
+    """Say so when the draws are too few or too unequal to be trusted."""
+    if noise.ess is not None and noise.num_draws is not None and bool((noise.ess < MINIMUM_ESS).any()):
+        low = int((noise.ess < MINIMUM_ESS).sum())
+        warnings.warn(
+            f"effective sample size as low as {noise.ess.min():.0f} of {noise.num_draws} draws (under "
+            f"{MINIMUM_ESS:.0f} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
+            f"(fit_guide) or NUTS().",
+            CausalWarning,
+            stacklevel=3,
+        )
+    if noise.pareto_k is not None and bool((noise.pareto_k > MAXIMUM_PARETO_K).any()):
+        high = int((noise.pareto_k > MAXIMUM_PARETO_K).sum())
+        warnings.warn(
+            f"Pareto k-hat of the importance weights is as high as {noise.pareto_k.max():.2f} (over "
+            f"{MAXIMUM_PARETO_K} for {high} of {noise.pareto_k.numel()} units), so their estimates are not reliable: "
+            f"use a better proposal (fit_guide) or NUTS().",
+            CausalWarning,
+            stacklevel=3,
+        )
+    if noise.chains > 1 or noise.divergences:
+        from causal_pyro_models.inference.diagnostics import diagnose
+
+        report = diagnose(noise)
+        if not report.converged:
+            warnings.warn(
+                f"the chains may not have converged: {'; '.join(report.reasons)}.", CausalWarning, stacklevel=3
+            )

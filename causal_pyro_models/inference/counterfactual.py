@@ -1,0 +1,186 @@
+"""Seeing, doing and imagining: samples, and worlds on abducted noise."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from causal_pyro_models.errors import AbductionError, InterventionError, QueryError, checked_count
+from causal_pyro_models.inference.abduct import Method, abduct
+from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.scm.intervene import Intervention, checked_do, resolve, world
+from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
+from causal_pyro_models.seeding import seeded
+
+
+def sample(model: Model, n: int = 1, seed: int | None = None) -> Draws:
+    """Samples of every site of a model: seeing, or doing where the model is an intervened one.
+
+    Args:
+        model: a callable with Pyro primitives. Without a plate it describes one unit, and ``n`` units are drawn; with
+            plates of its own the whole model is drawn ``n`` times.
+        n: the number of samples.
+        seed: makes them reproducible and leaves the global random state untouched.
+
+    Returns:
+        Site to tensor ``(n, *event)``, or ``(n, *plates, *event)``; at an intervened site the value it was set to.
+
+    Raises:
+        QueryError: n is not a positive integer.
+        ModelError: the model has no sites or needs arguments.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import intervene
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Bernoulli(0.5))
+        ...     pyro.sample("Y", dist.Normal(x, 1.0))
+        >>> sample(model, 3, seed=0)["X"]
+        tensor([1., 0., 1.])
+        >>> sample(intervene(model, {"X": 0.0}), 3, seed=0)["X"]
+        tensor([0., 0., 0.])
+    """
+    n = checked_count(n, "n, the number of samples,")
+    with seeded(seed), torch.no_grad():
+        program = inspect_model(model)
+        draws = n if program.plated else None
+        trace = traced(program.batched(n, draws))
+    return Draws(*_values(program, trace, draws, lambda site: role(site) != "natural"), draws)
+
+
+def worlds(
+    model: Model,
+    evidence: Any,
+    do: Mapping[str, Mapping[str, Intervention]],
+    method: Method | Callable[..., Any] | None = None,
+    num_samples: int | None = None,
+    seed: int | None = None,
+) -> Worlds:
+    """Several worlds on the same noise: what would have been under each intervention, given the evidence.
+
+    Args:
+        model: a callable with Pyro primitives.
+        evidence: what was observed in the factual world; see :func:`abduct`. Or the :class:`Noise` that it came to.
+        do: the intervention of each world, by the name of the world; ``{}`` is the factual world.
+        method, num_samples, seed: see :func:`abduct`.
+
+    Returns:
+        World to site to tensor ``(num_samples, units, *event)``, weights attached.
+
+    Raises:
+        InterventionError: an intervention that a site cannot take.
+        UnknownVariableError: an intervention on a name that no site has.
+
+    References:
+        Balke and Pearl (1994), Probabilistic evaluation of counterfactual queries (twin networks).
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> result = worlds(model, {"X": [1.0], "Y": [2.5]}, {"low": {"X": 0.0}, "high": {"X": 2.0}})
+        >>> result["low"]["Y"], result["high"]["Y"]
+        (tensor([0.5000]), tensor([4.5000]))
+    """
+    if not isinstance(do, Mapping) or not do:
+        raise InterventionError(
+            f"worlds takes a dict from the name of each world, at least one, to its intervention, got {do!r:.80}."
+        )
+    do = {name: checked_do(actions, f"the do of world {name!r}") for name, actions in do.items()}
+    if isinstance(evidence, Noise) and not (method is None and num_samples is None):
+        raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
+    with seeded(seed), torch.no_grad():
+        noise = evidence if isinstance(evidence, Noise) else abduct(model, evidence, method, num_samples)
+        return predict(model, noise, do)
+
+
+def counterfactual(
+    model: Model,
+    evidence: Any,
+    do: Mapping[str, Intervention],
+    method: Method | Callable[..., Any] | None = None,
+    num_samples: int | None = None,
+    seed: int | None = None,
+) -> Draws:
+    """What would have been under ``do``, given what was: abduction, action, prediction.
+
+    Args:
+        model: a callable with Pyro primitives.
+        evidence: what was observed in the factual world; see :func:`abduct`. Or the :class:`Noise` that it came to.
+        do: what each intervened site is set to; see :func:`intervene`.
+        method, num_samples, seed: see :func:`abduct`.
+
+    Returns:
+        Site to tensor ``(num_samples, units, *event)`` (no leading dimension where ``num_samples`` is None), with the
+        weights of the draws, their effective sample size and Pareto k-hat.
+
+    Raises:
+        AbductionError: an unobserved site has evidence downstream and no method was given.
+        EvidenceError: evidence that the model cannot have produced.
+        InterventionError: an intervention that a site cannot take.
+        UnknownVariableError: a name that no site has.
+
+    References:
+        Pearl (2009), Causality, theorem 7.1.7.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> counterfactual(model, {"X": [1.0], "Y": [2.5]}, do={"X": 0.0})["Y"]
+        tensor([0.5000])
+    """
+    return worlds(model, evidence, {"do": do}, method, num_samples, seed)["do"]
+
+
+def predict(model: Model, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:
+    """Action and prediction: run each world on the same noise."""
+    program = inspect_model(model)
+    if noise.variables and (missing := [name for name in program.sites if name not in noise.variables]):
+        raise AbductionError(
+            f"the noise given was abducted from another model, which has no site {missing[0]!r}: abduct it from this."
+        )
+    run = program.batched(noise.units, noise.num_draws)
+    shared = dict(noise.replay)  # and noise that only some worlds come by, drawn once
+    drawn: dict[Any, torch.Tensor] = {}
+    result = {}
+    for name, actions in do.items():
+        resolved = resolve(run, shared, actions, drawn, program.parameters)
+        trace = traced(lambda resolved=resolved: world(run, shared, resolved, drawn, program.parameters))
+        for site_name, site in trace.nodes.items():
+            if site["type"] == "sample" and role(site) == "exogenous":
+                shared.setdefault(site_name, site["value"])
+        if set(actions) & set(program.parameters):
+            _check_parameters(
+                program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
+            )
+        values = _values(program, trace, noise.num_draws, is_variable)
+        result[name] = Draws(*values, noise.num_draws, noise.weights, noise.ess, noise.pareto_k)
+    return Worlds(result, noise)
+
+
+def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[str, Intervention]) -> None:
+    """Refuse to hold a parameter fixed whose own law an intervention on another parameter changes."""
+    for name in program.parameters:
+        if name in do or name not in trace.nodes or name not in factual.nodes:
+            continue
+        before, after = (t.nodes[name]["fn"].log_prob(t.nodes[name]["value"]) for t in (factual, trace))
+        if not torch.equal(before, after):
+            raise InterventionError(
+                f"the law of the population-level parameter {name!r} changes under do({', '.join(do)}), while "
+                f"parameters are held fixed across worlds: intervene on {name!r} as well, or put it in a plate."
+            )
+
+
+def _values(
+    program: Program, trace: Any, draws: int | None, chosen: Callable[[Any], bool]
+) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    values, event_dims = {}, {}
+    for name, site in trace.nodes.items():
+        if site["type"] == "sample" and not is_auxiliary(site) and chosen(site):
+            values[name] = program.values(site, draws)
+            event_dims[name] = site["fn"].event_dim
+    return values, event_dims

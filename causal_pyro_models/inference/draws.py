@@ -1,0 +1,195 @@
+"""What the verbs return: values of sites with the weights they carry."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from causal_pyro_models.errors import QueryError, unknown_variable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Draws(Mapping[str, torch.Tensor]):
+    """Values of sites: a mapping from name to a tensor ``(draws, units, *event)``.
+
+    There is no leading dimension where ``num_draws`` is None. Sites outside every plate (population-level parameters)
+    have no dimension for units.
+
+    Attributes:
+        sites: the values, by site.
+        event_dims: how many dimensions on the right belong to a single value, by site.
+        num_draws: the number of posterior draws, or None.
+        weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
+        ess: effective sample size for each unit.
+        pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
+    """
+
+    sites: Mapping[str, torch.Tensor]
+    event_dims: Mapping[str, int]
+    num_draws: int | None = None
+    weights: torch.Tensor | None = None
+    ess: torch.Tensor | None = None
+    pareto_k: torch.Tensor | None = None
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self.sites:
+            raise unknown_variable(name, self.sites, "site")
+        return self.sites[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sites
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def __repr__(self) -> str:
+        rows = [f"  {name}: {tuple(value.shape)} {value.dtype}" for name, value in self.sites.items()]
+        if self.ess is not None:
+            rows.append(f"  effective sample size: {self.ess.min():.0f} (lowest of {self.ess.numel()})")
+        return f"{type(self).__name__}(\n" + "\n".join(rows) + "\n)"
+
+    @property
+    def log_weights(self) -> torch.Tensor:
+        """Normalised log weights of the draws; equal ones where the draws are exact."""
+        if self.weights is not None:
+            return self.weights
+        return torch.full((self.num_draws or 1,), -math.log(self.num_draws or 1))
+
+    def mean(self, name: str) -> torch.Tensor:
+        """Posterior mean of a site, ``(units, *event)``."""
+        value, weight = self._weighted(name)
+        return (value * weight).sum(0)
+
+    def std(self, name: str) -> torch.Tensor:
+        """Posterior standard deviation of a site, ``(units, *event)``."""
+        value, weight = self._weighted(name)
+        centre = (value * weight).sum(0)
+        return ((value - centre).square() * weight).sum(0).sqrt()
+
+    def quantile(self, name: str, q: float) -> torch.Tensor:
+        """Posterior quantile of a site, ``(units, *event)``: the least value with cumulative weight of ``q`` or more.
+
+        Raises:
+            QueryError: q outside [0, 1], or no draws to take a quantile of.
+        """
+        if isinstance(q, bool) or not isinstance(q, Real) or not 0.0 <= q <= 1.0:
+            raise QueryError(f"q must be a number from 0 to 1, got {q!r:.80}.")
+        value, weight = self._weighted(name)
+        order = value.argsort(0)
+        reached = weight.expand(value.shape).gather(0, order).cumsum(0) >= q - 1e-9
+        return value.gather(0, order).gather(0, reached.int().argmax(0, keepdim=True)).squeeze(0)
+
+    def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
+        """Central posterior interval of a site: lower and upper end, each ``(units, *event)``."""
+        if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < level < 1.0:
+            raise QueryError(f"level must be a number between 0 and 1, such as 0.95, got {level!r:.80}.")
+        return self.quantile(name, (1 - level) / 2), self.quantile(name, (1 + level) / 2)
+
+    def _weighted(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        value = self[name]
+        if self.num_draws is None:
+            raise QueryError(
+                f"{name!r} has a single exact draw, so there is no distribution to summarise: pass num_samples."
+            )
+        value = value if value.dtype.is_floating_point else value.to(torch.get_default_dtype())
+        weight = self.log_weights.to(value).exp()
+        return value, weight.reshape(weight.shape + (1,) * (value.dim() - weight.dim()))
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """A row for each draw and unit, a column for each site (``name[i]`` for each component of a vector).
+
+        Columns ``draw``, ``unit`` and, where weights differ, ``weight`` come first.
+        """
+        import pandas as pd
+
+        draws = self.num_draws or 1
+        units = max((self._units(name) for name in self.sites), default=1)
+        index = torch.arange(draws * units)
+        columns: dict[str, Any] = {"draw": index // units, "unit": index % units}
+        if self.num_draws is None:
+            del columns["draw"]
+        if self.weights is not None:
+            weight = self.weights.exp()
+            columns["weight"] = (weight if weight.dim() == 2 else weight[:, None]).expand(draws, units).flatten()
+        for name, value in self.sites.items():
+            event = value.shape[value.dim() - self.event_dims[name] :]
+            flat = value.reshape(draws, self._units(name), -1).expand(draws, units, -1).reshape(draws * units, -1)
+            for i in range(flat.shape[1]):
+                label = name if not event else f"{name}[{','.join(map(str, _unravel(i, event)))}]"
+                columns[label] = flat[:, i]
+        return pd.DataFrame({label: column.detach().cpu().numpy() for label, column in columns.items()})
+
+    def _units(self, name: str) -> int:
+        value = self.sites[name]
+        lead = 0 if self.num_draws is None else 1
+        return math.prod(value.shape[lead : value.dim() - self.event_dims[name]])
+
+
+def _unravel(index: int, shape: torch.Size) -> list[int]:
+    place: list[int] = []
+    for size in reversed(shape):
+        index, last = divmod(index, size)
+        place.insert(0, last)
+    return place
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Noise(Draws):
+    """Abducted noise: a mapping from ``U_X`` to its posterior draws, and what else is held fixed across worlds.
+
+    Attributes:
+        parameters: draws of the population-level parameters, ``(draws, *event)``.
+        units: the number of units, for a model of one unit.
+        replay: all that a world replays (noise, parameters, subsample indices), in the shapes the model runs in.
+        variables: the sites of the model that the noise was abducted from.
+        chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
+        divergences: divergent transitions in each chain.
+    """
+
+    parameters: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    units: int = 1
+    replay: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    variables: frozenset[str] = frozenset()
+    chains: int = 1
+    divergences: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Worlds(Mapping[str, Draws]):
+    """Several worlds on the same noise: a mapping from the name of a world to its :class:`Draws`.
+
+    Attributes:
+        draws: the values in each world.
+        noise: the noise they share.
+    """
+
+    draws: Mapping[str, Draws]
+    noise: Noise
+
+    def __getitem__(self, name: str) -> Draws:
+        if name not in self.draws:
+            raise unknown_variable(name, self.draws, "world")
+        return self.draws[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.draws)
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """The rows of every world one below the other, with a column ``world`` in front."""
+        import pandas as pd
+
+        frames = [draws.to_dataframe().assign(world=name) for name, draws in self.draws.items()]
+        frame = pd.concat(frames, ignore_index=True)
+        return frame[["world", *frame.columns.drop("world")]]

@@ -1,0 +1,159 @@
+"""Evidence: read from what users have, checked against the model, and made observations of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from pyro.poutine.messenger import Messenger
+
+from causal_pyro_models.errors import EvidenceError
+from causal_pyro_models.inference.program import Program, Site
+from causal_pyro_models.scm.density import log_density
+from causal_pyro_models.scm.sites import describe_support, describe_value, is_auxiliary, role, unknown_site
+
+
+def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor], int]:
+    """Evidence as tensors ``(units, *event)``, and the number of units.
+
+    Args:
+        program: the inspected model.
+        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``, a scalar
+            holding for every unit.
+
+    Raises:
+        UnknownVariableError: a name that no site has.
+        EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is deterministic
+            or intervened on.
+    """
+    if hasattr(evidence, "columns"):
+        if twice := [name for name, again in zip(evidence, evidence.columns.duplicated(), strict=True) if again]:
+            raise EvidenceError(f"evidence has the column {twice[0]!r} twice: drop one.")
+        evidence = {name: evidence[name].to_numpy() for name in evidence.columns}
+    if not isinstance(evidence, Mapping):
+        raise EvidenceError(
+            f"evidence is a dict from site to values ({{}} for none) or a DataFrame, got {type(evidence).__name__}."
+        )
+    data = {}
+    for name, value in evidence.items():
+        if name not in program.sites:
+            raise unknown_site(name, program.sites)
+        site = program.sites[name]
+        data[name] = _in_plates(program, site, _as_tensor(name, value, site))
+        if site.support is not None:
+            _check_support(name, site.support, data[name])
+    if program.plated:
+        return data, 1
+    units = 1
+    for name, value in data.items():
+        if value.dim() == program.sites[name].place.event_dim:
+            continue
+        if units not in (1, len(value)) and len(value) != 1:
+            raise EvidenceError(
+                f"evidence on {name!r} has {len(value)} units where the evidence before it has {units}."
+            )
+        units = max(units, len(value))
+    return data, units
+
+
+def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
+    if site.role == "intervened":
+        raise EvidenceError(
+            f"evidence on {name!r} contradicts the intervention on it in this model: leave it out, or pass the "
+            f"model before the intervention and the intervention as do."
+        )
+    if site.deterministic:
+        raise EvidenceError(
+            f"evidence on {name!r} cannot be used: the site is deterministic, so its value follows from its parents. "
+            f"Give evidence on the sites it is computed from, or give it noise of its own."
+        )
+    try:
+        x = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise EvidenceError(f"evidence on {name!r} must be numbers, got {value!r:.80}.") from None
+    if x.is_complex():
+        raise EvidenceError(f"evidence on {name!r} must be real numbers, got complex ones.")
+    if x.numel() == 0:
+        raise EvidenceError(f"evidence on {name!r} is empty: give at least one unit, or leave the site out.")
+    cast = x.to(device=site.device, dtype=site.dtype)
+    if not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
+        bad = int((~(torch.isfinite(x) & torch.isfinite(cast).to(x.device))).sum())
+        raise EvidenceError(
+            f"evidence on {name!r} holds {bad} NaN or infinite values of {x.numel()}: drop those units, or leave "
+            f"{name!r} out where it was not observed."
+        )
+    event = tuple(site.event_shape)
+    given = tuple(x.shape[x.dim() - len(event) :]) if x.dim() >= len(event) else None
+    if given != event or (not site.in_plate and x.dim() > len(event) + 1):
+        raise EvidenceError(
+            f"evidence on {name!r} has shape {tuple(x.shape)}, expected ({', '.join(map(str, ('units', *event)))}), or "
+            f"{event} for every unit alike."
+        )
+    if not site.dtype.is_floating_point and not bool((cast == x.to(cast.device)).all()):
+        raise EvidenceError(f"evidence on {name!r} must be whole numbers, the codes of its categories.")
+    return cast
+
+
+def _in_plates(program: Program, site: Site, value: torch.Tensor) -> torch.Tensor:
+    """A value with a dimension for each plate of its site, put where those plates have theirs."""
+    event = value.shape[value.dim() - site.place.event_dim :]
+    batch = value.shape[: value.dim() - site.place.event_dim]
+    if not program.plated or not site.place.plates or len(batch) != len(site.place.plates):
+        return value
+    full = [1] * -min(site.place.plates)
+    for dim, size in zip(site.place.plates, batch, strict=True):
+        full[dim] = size
+    return value.reshape(*full, *event)
+
+
+class Observe(Messenger):
+    """Makes evidence observations of their sites.
+
+    Args:
+        data: from :func:`read_evidence`.
+        strict: whether values that the model cannot have produced are refused here; otherwise they get weight zero.
+    """
+
+    def __init__(self, data: Mapping[str, torch.Tensor], strict: bool) -> None:
+        super().__init__()
+        self.data = data
+        self.strict = strict
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name, fn = msg["name"], msg["fn"]
+        if name not in self.data or is_auxiliary(msg) or role(msg) is not None:
+            return
+        value = self.data[name]
+        shape = fn.batch_shape + fn.event_shape
+        try:
+            value = value.expand(shape)
+        except RuntimeError:
+            raise EvidenceError(
+                f"evidence on {name!r} has shape {tuple(value.shape)}, expected one that broadcasts to {tuple(shape)}."
+            ) from None
+        if self.strict:
+            check_possible(name, fn, value)
+        msg["value"], msg["is_observed"] = value, True
+
+
+def check_possible(name: str, fn: Any, value: torch.Tensor) -> None:
+    """Refuse values outside the support, or of probability zero."""
+    _check_support(name, fn.support, value)
+    if fn.support.is_discrete:
+        impossible = torch.isneginf(log_density(fn, value))
+        if bool(impossible.any()):
+            raise EvidenceError(
+                f"evidence on {name!r} has probability zero given its parents, for example "
+                f"{describe_value(value[impossible][0])} ({int(impossible.sum())} of {impossible.numel()} values): "
+                f"no noise can have produced it."
+            )
+
+
+def _check_support(name: str, support: Any, value: torch.Tensor) -> None:
+    supported = support.check(value)
+    if not bool(supported.all()):
+        bad = describe_value(value[~supported][0])
+        raise EvidenceError(
+            f"evidence on {name!r} lies outside its support, {describe_support(support)}: got for example {bad} "
+            f"({int((~supported).sum())} of {supported.numel()} values)."
+        )

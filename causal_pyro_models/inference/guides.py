@@ -1,0 +1,258 @@
+"""Guides over noise sites: proposals for abduction, trained on the evidence lower bound."""
+
+import math
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from numbers import Real
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import Trace_ELBO
+from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoNormal
+from torch import nn
+from torch.distributions import biject_to
+
+from causal_pyro_models.errors import AbductionError, FitError, QueryError, checked_count
+from causal_pyro_models.inference.evidence import read_evidence
+from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
+from causal_pyro_models.inference.target import Target, latents_of
+from causal_pyro_models.scm.sites import Model, is_auxiliary
+from causal_pyro_models.seeding import seeded
+
+
+class AmortizedGuide(nn.Module):
+    """A guide that computes the posterior of a unit's noise from the unit's evidence.
+
+    A multivariate normal over the unconstrained noise, its mean and scale given by a network of the standardised
+    evidence. Trained on some units, it answers for any others. For models of one unit, with evidence on the same sites.
+
+    Args:
+        target: the posterior to approximate (:func:`fit_guide` passes it).
+        hidden: width of the two hidden layers.
+    """
+
+    centre: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, target: Target, hidden: int = 64) -> None:
+        super().__init__()
+        if target.program.plated:
+            raise AbductionError("AmortizedGuide needs a model of one unit; use AutoNormal where a model has plates.")
+        latents = [target.latent_name(name) for name in target.relevant()]
+        sites = traced(target.model()).nodes
+        self.shapes = {name: sites[name]["fn"].event_shape for name in latents}
+        self.supports = {name: sites[name]["fn"].support for name in latents}
+        size = sum(math.prod(_unconstrained(self.supports[n], self.shapes[n])) for n in latents)
+        self.observed = sorted(target.data)
+        features = self._flat(target.data, target.units)
+        self.size = size
+        self.register_buffer("centre", features.mean(0))
+        self.register_buffer("spread", features.std(0, correction=0).clamp(min=1e-6))
+        self.network = nn.Sequential(
+            nn.Linear(features.shape[1], hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, size + size * (size + 1) // 2),
+        )
+
+    @staticmethod
+    def _flat(evidence: Any, units: int) -> torch.Tensor:
+        columns = [evidence[name].to(torch.get_default_dtype()) for name in sorted(evidence)]
+        return torch.cat(
+            [c.expand(units, *c.shape[1:]).reshape(units, -1) if c.dim() else c.expand(units, 1) for c in columns], 1
+        )
+
+    def forward(self, evidence: Any) -> None:
+        if sorted(evidence) != self.observed:
+            raise AbductionError(
+                f"the guide was trained on evidence on {self.observed} and is given evidence on {sorted(evidence)}: "
+                f"train another one with fit_guide."
+            )
+        units = max((len(v) for v in evidence.values() if v.dim()), default=1)
+        features = (self._flat(evidence, units) - self.centre) / self.spread
+        out = self.network(features)
+        loc, packed = out[:, : self.size], out[:, self.size :]
+        tril = torch.zeros(units, self.size, self.size, dtype=out.dtype, device=out.device)
+        rows, columns = torch.tril_indices(self.size, self.size)
+        tril[:, rows, columns] = packed
+        diagonal = nn.functional.softplus(tril.diagonal(dim1=-2, dim2=-1) + 0.5413) + 1e-5
+        tril = tril.tril(-1) + torch.diag_embed(diagonal)
+        z = pyro.sample("_z", dist.MultivariateNormal(loc, scale_tril=tril), infer={"is_auxiliary": True})
+        start = 0
+        for name, shape in self.shapes.items():
+            transform = biject_to(self.supports[name])
+            unconstrained = _unconstrained(self.supports[name], shape)
+            stop = start + math.prod(unconstrained)
+            part = z[..., start:stop].reshape(z.shape[:-1] + unconstrained)
+            value, start = transform(part), stop
+            log_density = -transform.log_abs_det_jacobian(part, value)
+            log_density = log_density.reshape((*z.shape[:-1], -1)).sum(-1)
+            pyro.sample(name, dist.Delta(value, log_density, event_dim=len(shape)))
+
+
+def _unconstrained(support: Any, shape: torch.Size) -> torch.Size:
+    return torch.Size(biject_to(support).inverse_shape(shape))
+
+
+def fit_guide(
+    model: Model,
+    evidence: Any,
+    guide: Callable[[Any], Any] = AutoNormal,
+    steps: int = 2_000,
+    learning_rate: float = 0.01,
+    num_particles: int = 8,
+    seed: int | None = None,
+    progress: bool = True,
+) -> Callable[..., Any]:
+    """Train a guide over the noise of unobserved sites, for use as the ``method`` of :func:`abduct`.
+
+    Args:
+        model: a callable with Pyro primitives.
+        evidence: as for :func:`abduct`; an amortised guide learns from all its units.
+        guide: what builds the guide: an autoguide class of Pyro (``AutoNormal``, ``AutoMultivariateNormal``, ...),
+            :class:`AmortizedGuide`, or a guide function of the evidence that samples noise sites ``U_X``.
+        steps: gradient steps of Adam.
+        learning_rate: its step size, brought down to zero along a cosine.
+        num_particles: draws for each estimate of the bound.
+        seed: makes the training reproducible.
+        progress: shows a progress bar.
+
+    Returns:
+        The trained guide.
+
+    Raises:
+        AbductionError: nothing unobserved to guide, or a guide over sites that are not noise.
+        QueryError: steps, learning_rate or num_particles is not positive.
+        FitError: the bound stopped being a number.
+
+    References:
+        Kingma and Welling (2014), Auto-encoding variational Bayes.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import abduct
+        >>> def model():
+        ...     z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("X", dist.Normal(z, 1.0))
+        >>> evidence = {"X": [-1.0, 0.0, 1.0, 2.0]}
+        >>> guide = fit_guide(model, evidence, steps=500, seed=0, progress=False)
+        >>> noise = abduct(model, evidence, method=guide, num_samples=4_000, seed=0)
+        >>> noise.mean("U_Z").round(decimals=1) + 0.0
+        tensor([-0.5000,  0.0000,  0.5000,  1.0000])
+    """
+    steps, num_particles = checked_count(steps, "steps"), checked_count(num_particles, "num_particles")
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or not 0.0 < learning_rate < math.inf:
+        raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
+    with seeded(seed):
+        target = _target(model, evidence)
+        if not (relevant := target.relevant()):
+            raise AbductionError("no unobserved site has evidence downstream: abduction is exact, without a guide.")
+        hidden = [target.latent_name(name) for name in target.unobserved if name not in relevant]
+        density = target.model(hide=hidden)
+        if isinstance(guide, type) and issubclass(guide, AutoGuide):
+            trained = guide(density)
+        elif isinstance(guide, type):
+            trained = guide(target)
+        else:
+            trained = guide
+        _train(target, density, trained, steps, learning_rate, num_particles, progress)
+    return trained
+
+
+def _target(model: Model, evidence: Any) -> Target:
+    program = inspect_model(model)
+    return Target(program, *read_evidence(program, evidence))
+
+
+def _in_plates(guide: Callable[..., Any], target: Target, draws: int | None) -> Callable[[], Any]:
+    """A guide over draws and units, kept out of the global parameter store (which merges equal names in silence).
+
+    Pyro's autoguides bring the plate over units themselves.
+    """
+
+    def run() -> Any:
+        with ExitStack() as plates:
+            plates.enter_context(pyro.get_param_store().scope())
+            if draws is not None:
+                plates.enter_context(pyro.plate(DRAWS, draws, dim=-target.program.nesting - 1))
+            if not target.program.plated and not isinstance(guide, AutoGuide):
+                plates.enter_context(pyro.plate(UNITS, target.units, dim=-1))
+            return guide(target.data)
+
+    return run
+
+
+def _train(
+    target: Target,
+    density: Callable[..., Any],
+    guide: Any,
+    steps: int,
+    learning_rate: float,
+    num_particles: int,
+    progress: bool,
+) -> None:
+    from tqdm import trange
+
+    if not isinstance(guide, nn.Module):
+        raise AbductionError(f"a guide to train must be a torch module, got {type(guide).__name__}: make it one.")
+    if isinstance(guide, AutoDelta):
+        raise AbductionError(
+            "AutoDelta is a point estimate and says nothing of uncertainty: use AutoNormal or another."
+        )
+    elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=target.program.nesting, vectorize_particles=True)
+    with torch.enable_grad(), pyro.validation_enabled(False):
+        _check_sites(target, guide, [target.latent_name(name) for name in target.relevant()])
+        loss = elbo(density, _in_plates(guide, target, None))
+        loss()  # the warm-up call: autoguides make their parameters here
+        optimiser = torch.optim.Adam(guide.parameters(), lr=learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        bar = trange(steps, desc="guide", disable=not progress)
+        for step in bar:
+            optimiser.zero_grad()
+            value = loss()
+            if not torch.isfinite(value):
+                raise FitError(f"the evidence lower bound became {value.item()} at step {step}: lower learning_rate.")
+            value.backward()
+            optimiser.step()
+            schedule.step()
+            if step % 50 == 0:
+                bar.set_postfix(loss=f"{value.item():.4g}")
+
+
+def _check_sites(target: Target, guide: Callable[..., Any], wanted: Collection[str]) -> Any:
+    """The trace of a guide, once its sites are known to be noise sites and to be all that are wanted."""
+    known = {target.latent_name(name) for name in target.program.sites}
+    trace = traced(_in_plates(guide, target, None), "the guide")
+    given = [n for n, s in trace.nodes.items() if s["type"] == "sample" and not _is_helper(s)]
+    for name in given:
+        if name not in known:
+            raise AbductionError(
+                f"the guide samples {name!r}, which is no noise site. A guide is over noise ({sorted(wanted)}), never "
+                f"over the variables themselves: those would be replayed unchanged under an intervention."
+            )
+    if missing := sorted(set(wanted) - set(given)):
+        raise AbductionError(f"the guide leaves out {missing}, which the evidence bears on: sample them too.")
+    return trace
+
+
+def _is_helper(site: Any) -> bool:
+    return is_auxiliary(site) or bool(site["infer"].get("is_auxiliary"))
+
+
+def run_guide(
+    guide: Callable[..., Any] | None, target: Target, wanted: Collection[str], draws: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Draws of the noise sites of a guide, and their log density under it; nothing and zero without a guide."""
+    if guide is None:
+        return {}, torch.zeros(())
+    _check_sites(target, guide, wanted)
+    trace = traced(_in_plates(guide, target, draws), "the guide")
+    log_q = torch.zeros(())
+    for site in trace.nodes.values():
+        if site["type"] == "sample" and not is_auxiliary(site):
+            log_q = log_q + target.per_unit(site["fn"].log_prob(site["value"]), draws)
+    helpers = {name for name, site in trace.nodes.items() if site["type"] == "sample" and _is_helper(site)}
+    return {name: value for name, value in latents_of(trace).items() if name not in helpers}, log_q

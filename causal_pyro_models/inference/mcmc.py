@@ -1,0 +1,95 @@
+"""Abduction by the No-U-Turn sampler over noise sites."""
+
+from dataclasses import dataclass
+
+import pyro.infer
+import torch
+
+from causal_pyro_models.errors import QueryError, checked_count
+from causal_pyro_models.inference.posterior import Posterior
+from causal_pyro_models.inference.target import Target
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """Abduction by Hamiltonian Monte Carlo over the noise of unobserved sites and population-level parameters.
+
+    Args:
+        num_warmup: steps of adaptation in each chain, not returned.
+        num_chains: independent chains, run one after the other so that a seed gives the same draws on any machine.
+        target_accept: the acceptance probability that the step size is adapted to.
+        max_tree_depth: the longest trajectory is two to this power steps.
+        progress: shows a progress bar for each chain.
+
+    References:
+        Hoffman and Gelman (2014), The No-U-Turn Sampler.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import abduct
+        >>> def model():
+        ...     z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("X", dist.Normal(z, 1.0))
+        >>> nuts = NUTS(num_warmup=100, progress=False)
+        >>> noise = abduct(model, {"X": 2.0}, method=nuts, num_samples=800, seed=0)
+        >>> noise["U_Z"].shape, noise.chains
+        (torch.Size([800, 1]), 4)
+    """
+
+    num_warmup: int = 500
+    num_chains: int = 4
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_warmup": 0, "num_chains": 1, "max_tree_depth": 1}.items():
+            checked_count(getattr(self, name), f"{name} of NUTS", least)
+        if not (isinstance(self.target_accept, float) and 0.0 < self.target_accept < 1.0):
+            raise QueryError(f"target_accept of NUTS must lie between 0 and 1, got {self.target_accept!r:.80}.")
+
+    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+        """Draw the latents of the relevant sites, ``num_samples`` in all chains together."""
+        if num_samples % self.num_chains:
+            nearest = -(-num_samples // self.num_chains) * self.num_chains
+            raise QueryError(
+                f"num_samples={num_samples} does not divide into {self.num_chains} chains: ask for {nearest}, say."
+            )
+        hidden = [target.latent_name(name) for name in target.unobserved if name not in relevant]
+        places = target.places(relevant)
+        parts: list[dict[str, torch.Tensor]] = []
+        divergences: list[int] = []
+        with torch.enable_grad():
+            for _ in range(self.num_chains):
+                kernel = pyro.infer.NUTS(
+                    target.model(hide=hidden),
+                    target_accept_prob=self.target_accept,
+                    max_tree_depth=self.max_tree_depth,
+                )
+                mcmc = pyro.infer.MCMC(
+                    kernel,
+                    num_samples=num_samples // self.num_chains,
+                    warmup_steps=self.num_warmup,
+                    disable_progbar=not self.progress,
+                )
+                mcmc.run()
+                parts.append(mcmc.get_samples())
+                divergences.append(len(mcmc.diagnostics()["divergences"]["chain 0"]))
+        latents = {}
+        for name, place in places.items():
+            value = torch.cat([part[name] for part in parts])
+            plates = value.dim() - 1 - place.event_dim
+            latents[name] = value.reshape(num_samples, *(1,) * (target.program.nesting - plates), *value.shape[1:])
+        ess = _effective_sample_size(latents, self.num_chains)
+        return Posterior(latents, None, ess, None, self.num_chains, tuple(divergences))
+
+
+def _effective_sample_size(latents: dict[str, torch.Tensor], chains: int) -> torch.Tensor:
+    """The least bulk effective sample size among the latents of each unit."""
+    import arviz
+
+    lowest = []
+    for value in latents.values():
+        draws = value.reshape(chains, -1, *value.shape[1:]).cpu().numpy()
+        lowest.append(float(arviz.ess(arviz.convert_to_dataset(draws))["x"].min()))
+    return torch.tensor([min(lowest)])

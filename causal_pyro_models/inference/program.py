@@ -1,0 +1,230 @@
+"""A model as the verbs see it: its sites, its plates, and how it runs over units and posterior draws."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from torch.distributions.constraints import Constraint
+
+from causal_pyro_models.errors import CausalError, ModelError
+from causal_pyro_models.scm.sites import (
+    Handled,
+    Model,
+    check_model,
+    delta,
+    is_auxiliary,
+    is_deterministic,
+    role,
+    value_type,
+)
+from causal_pyro_models.seeding import seeded
+
+UNITS, DRAWS = "_units", "_draws"
+
+_VECTORISED = "It runs on all units and draws at once: keep values as tensors, and write branches with torch.where."
+_EVENTS = "It runs on all units and draws at once: compute along the last dimension, and make vectors .to_event(1)."
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the values of a site lie: ``event_dim`` dimensions on the right, and the plates it is in (as dims)."""
+
+    event_dim: int
+    plates: tuple[int, ...]
+
+    @classmethod
+    def of(cls, site: Any) -> "Place":
+        """The place of a traced site, the plate over draws left out."""
+        frames = [f for f in site["cond_indep_stack"] if f.vectorized and f.name != DRAWS]
+        event_dim = site["fn"].event_dim
+        if _counts_all_dims(site):
+            shape, sizes = site["value"].shape, {f.dim: f.size for f in frames}
+            depth = min(-min(sizes, default=0), len(shape))
+            if all(shape[-d] in (1, sizes.get(-d, 1)) for d in range(1, depth + 1)):
+                event_dim -= depth
+        return cls(event_dim, tuple(sorted(f.dim for f in frames)))
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is known of a site before it runs on evidence; its support where no parent bears on it, else None."""
+
+    place: Place
+    event_shape: torch.Size
+    support: Any
+    dtype: torch.dtype
+    device: torch.device | None
+    observed: bool
+    deterministic: bool
+    role: str | None
+    in_plate: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model with its sites and plates known.
+
+    Attributes:
+        nesting: how many dimensions its plates take; 1 for a model of one unit, which gets a plate over units.
+        plated: whether the model declares its own plates.
+    """
+
+    model: Model
+    sites: Mapping[str, Site]
+    nesting: int
+    plated: bool
+
+    @property
+    def parameters(self) -> list[str]:
+        """Population-level sites: those outside every plate of a model that has plates."""
+        return [name for name, s in self.sites.items() if self.plated and not s.in_plate and not s.deterministic]
+
+    @property
+    def independent_units(self) -> bool:
+        """Whether the units share nothing random, so that each has a posterior of its own."""
+        if not self.plated:
+            return True
+        return all(s.place.plates == (-1,) for s in self.sites.values() if not s.deterministic)
+
+    def batched(self, units: int, draws: int | None = None) -> Callable[[], Any]:
+        """The model over ``units`` (where it has no plates of its own), and over posterior draws."""
+
+        def run() -> Any:
+            with ExitStack() as plates:
+                if draws is not None:
+                    plates.enter_context(pyro.plate(DRAWS, draws, dim=-self.nesting - 1))
+                if not self.plated:
+                    plates.enter_context(pyro.plate(UNITS, units, dim=-1))
+                plates.enter_context(_Deterministic(self, self.nesting + (draws is not None)))
+                return self.model()
+
+        return run
+
+    def values(self, site: Any, draws: int | None) -> torch.Tensor:
+        """The values of a traced site, ``(draws, *its own plates, *event)``."""
+        place, fn = Place.of(site), site["fn"]
+        batch = tuple(fn.batch_shape)
+        full = (1,) * (self.nesting - len(batch) + (draws is not None)) + batch
+        own = tuple(full[dim] for dim in place.plates)
+        value: torch.Tensor = site["value"].expand(batch + tuple(fn.event_shape))
+        return value.reshape((() if draws is None else full[:1]) + own + tuple(fn.event_shape))
+
+
+def _counts_all_dims(site: Any) -> bool:
+    """Whether a site is from ``pyro.deterministic`` without ``event_dim``, which takes all dimensions for the event."""
+    value = site["value"]
+    return bool(site["infer"].get("_deterministic")) and value is not None and site["fn"].event_dim == value.dim()
+
+
+class _Deterministic(Messenger):
+    """Tells plates apart from events at deterministic sites: see :func:`_counts_all_dims`."""
+
+    def __init__(self, program: Program, batch_dims: int) -> None:
+        super().__init__()
+        self.program = program
+        self.batch_dims = batch_dims
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not _counts_all_dims(msg):
+            return
+        site = self.program.sites.get(msg["name"])
+        event_dim = site.place.event_dim if site else max(msg["value"].dim() - self.batch_dims, 0)
+        msg["fn"] = delta(msg["value"], event_dim)
+
+
+def traced(model: Model, what: str = "the model") -> Any:
+    """The trace of one run, out of sight of any handler around it.
+
+    Raises:
+        ModelError: the run fails; ``what`` names in the message what ran.
+    """
+    with poutine.block(), poutine.trace() as recorder:
+        try:
+            model()
+        except CausalError:
+            raise
+        except Exception as error:
+            raise _failure(error, recorder.trace, what) from error
+    return recorder.trace
+
+
+_MENDS = {
+    "Multiple sample sites": "Every site needs a name of its own.",
+    "Boolean value of Tensor": _VECTORISED,
+    "converted to Python scalars": _VECTORISED,
+    "converted to Scalar": _VECTORISED,
+    "Shape mismatch inside plate": _EVENTS,
+    "invalid log_prob shape": _EVENTS,
+    "size of tensor": _EVENTS,
+    "must match the existing size": _EVENTS,
+}
+
+
+def _failure(error: Exception, trace: Any, what: str) -> ModelError:
+    """What failed in a run, where, and how to mend it where that is known."""
+    done = [name for name, site in trace.nodes.items() if site["type"] == "sample" and not is_auxiliary(site)]
+    where = f"after site {done[-1]!r}" if done else "before its first site"
+    text = (str(error).splitlines() or [""])[0].removesuffix(", but found invalid values:")
+    mend = next((mend for sign, mend in _MENDS.items() if sign in str(error)), "Run it by itself to find out more.")
+    return ModelError(f"{what} fails {where}: {type(error).__name__}: {text:.240}. {mend}")
+
+
+def inspect_model(model: Model) -> Program:
+    """Run a model once, unseen and on a random state of its own, to learn its sites and plates.
+
+    Raises:
+        ModelError: not a callable, needs arguments, has no sample sites, names two sites alike, or fails.
+    """
+    check_model(model)
+    _check_arguments(model)
+    with seeded(0), torch.no_grad():
+        trace = traced(model)
+    nodes = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
+    if not nodes:
+        raise ModelError(
+            f"{model!r} has no pyro.sample site, so there is nothing to sample, condition or intervene on."
+        )
+    frames = [frame for site in nodes.values() for frame in site["cond_indep_stack"]]
+    nesting = max((-frame.dim for frame in frames if frame.vectorized), default=0)
+    sites = {name: _site(site) for name, site in nodes.items()}
+    return Program(model, sites, nesting if frames else 1, bool(frames))
+
+
+def _site(site: Any) -> Site:
+    fn, deterministic = site["fn"], is_deterministic(site)
+    if deterministic and not torch.allclose(fn.sample(), site["value"], rtol=0.0, atol=0.0, equal_nan=True):
+        raise ModelError(
+            f"site {site['name']!r} is deterministic and was conditioned to another value, which constrains nothing: "
+            f"condition the sites it is computed from, or give it noise of its own."
+        )
+    observed = site["is_observed"] and not deterministic
+    support = fn.support if _is_static(fn.support) else None
+    dtype, device = value_type(fn)
+    in_plate = bool(site["cond_indep_stack"])
+    return Site(Place.of(site), fn.event_shape, support, dtype, device, observed, deterministic, role(site), in_plate)
+
+
+def _is_static(support: Any) -> bool:
+    parts = vars(support).values()
+    return not any(isinstance(part, torch.Tensor) for part in parts) and all(
+        _is_static(part) for part in parts if isinstance(part, Constraint)
+    )
+
+
+def _check_arguments(model: Model) -> None:
+    inner: Any = model
+    while isinstance(inner, Handled):
+        inner = inner.model
+    try:
+        inspect.signature(inner.forward if isinstance(inner, torch.nn.Module) else inner).bind()
+    except TypeError as error:
+        raise ModelError(
+            f"a model is called without arguments, and {getattr(inner, '__name__', type(inner).__name__)!r} has a "
+            f"{error}: bind it with functools.partial(model, ...)."
+        ) from None

@@ -1,0 +1,149 @@
+"""Counterfactuals of single units and effects, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causal_pyro_models.errors import DataError, QueryError, unknown_variable
+from causal_pyro_models.inference.draws import Draws, Worlds
+from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.plots.style import BLUE, CYCLE, GREY, INK, MARKERS, legend, named, new_axes, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@styled
+def plot_counterfactual(
+    worlds: Worlds,
+    factual: str,
+    sites: Sequence[str] | None = None,
+    unit: int | Sequence[int] = 0,
+    level: float = 0.95,
+    units: str | Mapping[str, str] = "",
+) -> Figure:
+    """What single units were, and what they would have been: a panel for each site, a row for each unit.
+
+    Args:
+        worlds: from :func:`worlds`.
+        factual: the name of the world without intervention, drawn as a cross.
+        sites: what to show; None for every scalar site.
+        unit: the units to show.
+        level: probability of the intervals; none are drawn of a single exact draw.
+        units: the unit of measurement of all sites, or a dict by site.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DataError: a site that is not a scalar for each unit, or a unit that is not there.
+        UnknownVariableError: a site or world that is not there.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models.inference.counterfactual import worlds
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> result = worlds(model, {"X": [1.0, 2.0], "Y": [2.5, 3.0]}, {"as it was": {}, "X = 0": {"X": 0.0}})
+        >>> [ax.get_xlabel() for ax in plot_counterfactual(result, "as it was", unit=[0, 1]).axes]
+        ['X', 'Y']
+    """
+    was = worlds[factual]
+    others = [name for name in worlds if name != factual]
+    shown = [unit] if isinstance(unit, int) else list(unit)
+    names = list(sites) if sites is not None else [name for name in was if _is_scalar(was, name)]
+    _check_shown(was, names, shown)
+    figure, axes = panels(len(names), width=2.2, height=0.75 + 0.16 * len(shown) * (len(others) + 1))
+    for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
+        for row, u in enumerate(shown):
+            ax.axhspan(row - 0.5, row + 0.5, color="#F4F4F4" if row % 2 else "white", zorder=0)
+            label = factual if row == 0 else None
+            ax.plot(
+                _middle(was, name, u), row, marker="x", markersize=6, color=INK, linestyle="", label=label, zorder=4
+            )
+            for j, world in enumerate(others):
+                _point(ax, worlds[world], name, u, row + _offset(j, len(others)), j, level, None if row else world)
+        ax.set_yticks(range(len(shown)), [f"unit {u}" for u in shown] if i % 4 == 0 else [])
+        ax.set_ylim(len(shown) - 0.5, -0.5)
+        ax.set_xlabel(named(name, units))
+        ax.margins(x=0.12)
+    legend(figure, axes[0])
+    return figure
+
+
+def _is_scalar(draws: Draws, name: str) -> bool:
+    return draws.event_dims[name] == 0 and draws[name].dim() == 1 + (draws.num_draws is not None)
+
+
+def _check_shown(draws: Draws, names: Sequence[str], shown: Sequence[int]) -> None:
+    if not names or not shown:
+        raise DataError("there is nothing to plot: no scalar site, or no unit.")
+    for name in names:
+        if name not in draws:
+            raise unknown_variable(name, draws, "site")
+        if not _is_scalar(draws, name):
+            raise DataError(
+                f"{name!r} has values {tuple(draws[name].shape)}, not one number for each unit: leave it out."
+            )
+        if bad := [u for u in shown if not 0 <= u < draws[name].shape[-1]]:
+            raise DataError(f"units {bad} are not there: {name!r} has units 0 to {draws[name].shape[-1] - 1}.")
+
+
+def _middle(draws: Draws, name: str, unit: int) -> float:
+    return float(draws[name][unit] if draws.num_draws is None else draws.mean(name)[unit])
+
+
+def _offset(j: int, count: int) -> float:
+    return 0.7 * ((j + 1) / (count + 1) - 0.5) if count > 1 else 0.22
+
+
+def _point(ax: Axes, draws: Draws, name: str, unit: int, y: float, j: int, level: float, label: str | None) -> None:
+    colour, marker = CYCLE[j % len(CYCLE)], MARKERS[j % len(MARKERS)]
+    ax.plot(_middle(draws, name, unit), y, marker=marker, markersize=4.5, color=colour, linestyle="", label=label)
+    if draws.num_draws is not None:
+        low, high = (float(end[unit]) for end in draws.interval(name, level))
+        ax.hlines(y, low, high, color=colour, linewidth=1.4)
+
+
+@styled
+def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None) -> Axes:
+    """A dose-response curve with its pointwise intervals.
+
+    Args:
+        estimate: from :func:`dose_response`, or any with a numeric label for each value.
+        outcome: what the curve is the mean of, for the axis.
+        ax: where to draw; None for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        QueryError: an estimate without a grid of numbers.
+
+    Example:
+        >>> import torch
+        >>> from causal_pyro_models.inference.estimate import Estimate
+        >>> y = torch.tensor([0.0, 1.0, 4.0])
+        >>> curve = Estimate("dose_response", y, y / 10, (y - 0.2, y + 0.2), over="X", labels=(0.0, 1.0, 2.0))
+        >>> plot_dose_response(curve, "Y (mg)").get_ylabel()
+        'mean of Y (mg)'
+    """
+    if estimate.over is None or not all(isinstance(x, int | float) for x in estimate.labels):
+        raise QueryError(f"a dose-response curve needs a grid of numbers, and {estimate.name!r} has {estimate.labels}.")
+    order = np.argsort(estimate.labels)
+    grid = np.asarray(estimate.labels, dtype=float)[order]
+    value, low, high = (t.detach().cpu().numpy()[order] for t in (estimate.value, *estimate.interval))
+    ax = new_axes(ax)
+    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=f"{100 * estimate.level:g}% interval")
+    ax.plot(grid, value, color=BLUE, marker="o" if len(grid) <= 30 else "", markersize=3.5, linewidth=1.5, label="mean")
+    if estimate.bounds is not None:
+        for bound, label in zip(estimate.bounds, ("bounds over couplings", None), strict=True):
+            ax.plot(grid, bound.detach().cpu().numpy()[order], color=GREY, linestyle="--", linewidth=1.0, label=label)
+    ax.set(xlabel=f"do({estimate.over} = x)", ylabel=f"mean of {outcome}")
+    ax.legend()
+    return ax

@@ -1,0 +1,118 @@
+"""What all plots share: colours, a style that is gone after the call, and tables out of what they are given."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from causal_pyro_models.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Okabe and Ito (2008), Color Universal Design: told apart whatever the colour vision
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "D", "^", "v", "P")
+INK, GREY, PALE = "#333333", "#8A8A8A", "#D0D0D0"
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "figure.dpi": 120,
+    "savefig.dpi": 150,
+    "figure.constrained_layout.use": True,
+}
+
+
+def styled(plot: Callable[P, T]) -> Callable[P, T]:
+    """A plot function under the style of this package, which leaves matplotlib's own settings as they were."""
+
+    @functools.wraps(plot)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return plot(*args, **kwargs)
+
+    return run
+
+
+def panels(count: int, width: float = 2.4, height: float = 1.9, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure with a grid of panels, none empty."""
+    import matplotlib.pyplot as plt
+
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(max(3.6, width * columns), height * rows + 0.3), squeeze=False)
+    for spare in grid.flat[count:]:
+        spare.remove()
+    return figure, list(grid.flat[:count])
+
+
+def legend(figure: Figure, ax: Axes) -> None:
+    """One legend above all panels, in as many columns as fit."""
+    handles, labels = ax.get_legend_handles_labels()
+    entry = 0.6 + 0.08 * max(map(len, labels))  # inches
+    figure.legend(handles, labels, loc="outside upper left", ncols=max(1, int(figure.get_figwidth() / entry)))
+
+
+def new_axes(ax: Axes | None, width: float = 5.0, height: float = 3.2) -> Axes:
+    """The axes to draw on, in a figure of their own where none are given."""
+    import matplotlib.pyplot as plt
+
+    return ax if ax is not None else plt.subplots(figsize=(width, height))[1]
+
+
+def table(values: Any, what: str) -> pd.DataFrame:
+    """Numeric columns from a DataFrame, :class:`Draws` or a dict of arrays.
+
+    Raises:
+        DataError: something else, no rows, or columns that are not finite numbers.
+    """
+    import pandas as pd
+
+    if hasattr(values, "to_dataframe"):
+        values = values.to_dataframe().drop(columns=["draw", "unit", "weight"], errors="ignore")
+    elif isinstance(values, Mapping):
+        values = pd.DataFrame({name: np.asarray(column) for name, column in values.items()})
+    if not isinstance(values, pd.DataFrame):
+        raise DataError(f"{what} must be a DataFrame, Draws or a dict of arrays, got {type(values).__name__}.")
+    frame = values.select_dtypes(["number", "bool"])
+    if frame.empty:
+        raise DataError(f"{what} has no rows of numbers to plot, only {list(values.columns)} with {len(values)} rows.")
+    if bad := [str(name) for name in frame if not np.isfinite(frame[name].to_numpy(dtype=float)).all()]:
+        raise DataError(f"{what} has values that are NaN or infinite in {bad}: drop those rows.")
+    return frame.astype(float)
+
+
+def shared(first: pd.DataFrame, second: pd.DataFrame, names: str) -> list[str]:
+    """The columns that two tables share, in the order of the first."""
+    both = [str(name) for name in first.columns if name in second.columns]
+    if not both:
+        raise DataError(f"{names} share no variable: {list(first.columns)} and {list(second.columns)}.")
+    return both
+
+
+def named(name: str, units: str | Mapping[str, str]) -> str:
+    """The name of a variable with its unit, for an axis."""
+    unit = units if isinstance(units, str) else units.get(name, "")
+    return f"{name} ({unit})" if unit else name

@@ -1,0 +1,136 @@
+"""Mechanisms of discrete families: thresholds of a logistic, and Gumbel-max.
+
+The noise is kept in float64, so that the value that was observed comes back in every draw.
+"""
+
+import math
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch import distributions as td
+from torch.nn.functional import logsigmoid, one_hot
+
+from causal_pyro_models.errors import EvidenceError
+from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, quantile, standard
+
+
+def truncated_logistic(lower: Tensor, upper: Tensor) -> Tensor:
+    """A draw of standard logistic noise from ``(lower, upper]``, in float64 and accurate in both tails."""
+    if not (lower < upper).all():
+        raise EvidenceError("a value has probability zero under the parameters of its site.")
+    flip = lower + upper > 0  # work in the lower tail
+    a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    ratio = (logsigmoid(a) - logsigmoid(b)).exp()
+    v = torch.rand_like(ratio).clamp_(min=2.0**-54)
+    log_cdf = logsigmoid(b) + (ratio + v * (1 - ratio)).log()
+    e = log_cdf - (-torch.expm1(log_cdf)).log()
+    e = torch.where(flip, -e, e)
+    return torch.minimum(torch.maximum(e, torch.nextafter(lower, upper)), upper)
+
+
+def log_probabilities(distribution: Distribution) -> Tensor:
+    """Normalised log probabilities in float64; a probability of zero stays zero, torch would clamp it."""
+    given = vars(distribution).get("probs")
+    weights = given.double().log() if given is distribution._param else distribution.logits.double()
+    return torch.log_softmax(weights, -1)
+
+
+def _thresholds(distribution: Distribution, cuts: Tensor, dtype: torch.dtype) -> Mechanism:
+    """The ordered mechanism ``y = #{k : e > cut_k}`` of logistic noise, for cuts of shape ``(..., K - 1)``, float64."""
+    edge = torch.full_like(cuts[..., :1], math.inf)
+    edges = torch.cat([-edge, cuts, edge], -1)
+
+    def abduct(y: Tensor) -> Tensor:
+        index = evidence(distribution, y).long().unsqueeze(-1)
+        every = edges.expand(*index.shape[:-1], edges.shape[-1])
+        return truncated_logistic(every.gather(-1, index).squeeze(-1), every.gather(-1, index + 1).squeeze(-1))
+
+    return Mechanism(
+        standard(dist.Logistic, edge.squeeze(-1), 0, 1),
+        lambda e: (e.unsqueeze(-1) > cuts).sum(-1).to(dtype),
+        abduct,
+        bijective=False,
+    )
+
+
+@quantile.register(td.Bernoulli)
+@mechanism.register(td.Bernoulli)
+def _bernoulli(distribution: td.Bernoulli) -> Mechanism:
+    """The logistic threshold ``y = 1[e > -logit]``: the monotone mechanism, and Gumbel-max with two categories."""
+    given = vars(distribution).get("probs")
+    logits = torch.logit(given.double()) if given is distribution._param else distribution.logits.double()
+    return _thresholds(distribution, -logits.unsqueeze(-1), distribution._param.dtype)
+
+
+@quantile.register(dist.OrderedLogistic)
+@mechanism.register(dist.OrderedLogistic)
+def _ordered_logistic(distribution: dist.OrderedLogistic) -> Mechanism:
+    """The latent-variable reading of the model: ``predictor + e`` against the cutpoints, ``e`` logistic."""
+    cuts = distribution.cutpoints.double() - distribution.predictor.double().unsqueeze(-1)
+    return _thresholds(distribution, cuts, torch.int64)
+
+
+@quantile.register(td.Categorical)
+def _categorical_quantile(distribution: td.Categorical) -> Mechanism:
+    """Logistic noise against the cumulative log odds of the categories in their order."""
+    log_weights = log_probabilities(distribution)
+    below = log_weights.logcumsumexp(-1)[..., :-1]
+    above = log_weights.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
+    return _thresholds(distribution, below - above, torch.int64)
+
+
+def gumbel_given_argmax(log_weights: Tensor, winner: Tensor) -> Tensor:
+    """A draw of Gumbel noise ``g`` given that ``argmax(log_weights + g)`` is the winner, top-down.
+
+    Args:
+        log_weights: normalised log probabilities, shape ``(..., K)``, float64.
+        winner: the observed category, shape ``(...)``, int64.
+
+    References:
+        Maddison, Tarlow and Minka (2014), A* sampling; Oberst and Sontag (2019), section 3.
+    """
+    winner = winner.unsqueeze(-1)
+    log_weights = log_weights.expand(*winner.shape[:-1], log_weights.shape[-1])
+    if torch.isneginf(log_weights.gather(-1, winner)).any():
+        raise EvidenceError("a category has probability zero under the parameters of its site.")
+    e = torch.empty_like(log_weights).exponential_()
+    best = e.gather(-1, winner)  # exp(-maximum); the maximum is a standard Gumbel, whichever category wins
+    g = -(log_weights.exp() * best + e).log()  # the others: Gumbel noise below what the maximum leaves them
+    g = g.scatter(-1, winner, -best.log() - log_weights.gather(-1, winner))
+    score = log_weights + g
+    margin = score - score.gather(-1, winner)
+    tied = (margin >= 0).scatter(-1, winner, False)
+    if tied.any():  # rounding can tie or swap what was drawn here
+        slack = 1e-12 * (1 + g.abs() + log_weights.clamp(min=-1e6).abs())
+        g = torch.where(tied, g - margin - slack, g)
+    return g
+
+
+def gumbel_law(log_weights: Tensor) -> Distribution:
+    return standard(dist.Gumbel, log_weights, 0, 1).to_event(1)
+
+
+@mechanism.register(td.Categorical)
+def _categorical(distribution: td.Categorical) -> Mechanism:
+    """Gumbel-max (Oberst and Sontag 2019)."""
+    log_weights = log_probabilities(distribution)
+    return Mechanism(
+        gumbel_law(log_weights),
+        lambda g: (log_weights + g).argmax(-1),
+        lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).long()),
+        bijective=False,
+    )
+
+
+@mechanism.register(td.OneHotCategorical)
+def _one_hot(distribution: td.OneHotCategorical) -> Mechanism:
+    """Gumbel-max, as for Categorical."""
+    log_weights = log_probabilities(distribution._categorical)
+    size, dtype = log_weights.shape[-1], distribution._param.dtype
+    return Mechanism(
+        gumbel_law(log_weights),
+        lambda g: one_hot((log_weights + g).argmax(-1), size).to(dtype),
+        lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).argmax(-1)),
+        bijective=False,
+    )

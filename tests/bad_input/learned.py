@@ -1,0 +1,170 @@
+"""Models that are learned: their graphs, variables, data, training and files."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from causal_pyro_models import CausalFlow, CausalGraph, StructuralCausalModel, abduct, counterfactual, fit, load, save
+from causal_pyro_models.errors import (
+    DataError,
+    EvidenceError,
+    FitError,
+    FormatError,
+    InterventionError,
+    MissingFileError,
+    ModelError,
+    QueryError,
+    UnknownVariableError,
+)
+from causal_pyro_models.models import Binary, Categorical, Continuous, LocationScale, Node, Spline, infer_variables
+from tests.bad_input.case import Bad
+
+nan, inf = float("nan"), float("inf")
+XY = CausalGraph(["X", "Y"], [("X", "Y")])
+REAL = {"X": Continuous(), "Y": Continuous()}
+SEXES = {"X": Categorical(2, ("female", "male")), "Y": Continuous()}
+ROWS = {"X": np.linspace(0.0, 1.0, 40), "Y": np.sin(np.arange(40.0))}
+
+
+def flow(**settings):
+    return CausalFlow(XY, REAL, LocationScale(), hidden=(4,), **settings)
+
+
+def trained(data=ROWS, model=None, **settings):
+    return fit(model or flow(), data, **{"steps": 3, "seed": 0, "progress": False, **settings})
+
+
+def changed(**columns):
+    return {**ROWS, **columns}
+
+
+BUILT = [
+    Bad("a flow with hidden confounding", ModelError, ("X <-> Y", "confounder"), lambda: CausalFlow(CausalGraph(["X", "Y"], [], [("X", "Y")]), REAL)),
+    Bad("a flow without a kind", ModelError, ("Y", "Continuous()"), lambda: CausalFlow(XY, {"X": Continuous()})),
+    Bad("a flow with a kind too many", UnknownVariableError, ("'Q'", "X, Y"), lambda: CausalFlow(XY, {**REAL, "Q": Continuous()})),
+    Bad("a flow with a kind as a string", ModelError, ("'Y'", "Continuous()", "'real'"), lambda: CausalFlow(XY, {"X": Continuous(), "Y": "real"})),
+    Bad("a flow with a kind as a class", ModelError, ("'Y'", "Continuous()"), lambda: CausalFlow(XY, {"X": Continuous(), "Y": Continuous})),
+    Bad("a flow on edges", ModelError, ("graph", "CausalGraph", "list"), lambda: CausalFlow([("X", "Y")], REAL)),
+    Bad("a flow on None", ModelError, ("graph", "CausalGraph", "NoneType"), lambda: CausalFlow(None, REAL)),
+    Bad("a flow with kinds in a list", ModelError, ("variables", "dict", "list"), lambda: CausalFlow(XY, [Continuous(), Continuous()])),
+    Bad("a flow with a residual in words", ModelError, ("residual", "'spline'", "Spline()"), lambda: CausalFlow(XY, REAL, "spline")),
+    Bad("a flow with negative widths", ModelError, ("hidden", "-3"), lambda: CausalFlow(XY, REAL, hidden=(-3,))),
+    Bad("a flow with a width alone", ModelError, ("hidden", "32"), lambda: CausalFlow(XY, REAL, hidden=32)),
+    Bad("a flow without variables", ModelError, ("at least one variable",), lambda: CausalFlow(CausalGraph([], []), {})),
+    Bad("a spline of one bin", ModelError, ("bins", "1"), lambda: Spline(bins=1)),
+    Bad("a spline of NaN", ModelError, ("bound", "nan"), lambda: Spline(bound=nan)),
+    Bad("a spline in words", ModelError, ("bound", "'wide'"), lambda: Spline(bound="wide")),
+    Bad("one class", ModelError, ("k", "1"), lambda: Categorical(1)),
+    Bad("classes in words", ModelError, ("k", "'three'"), lambda: Categorical("three")),
+    Bad("too few labels", ModelError, ("3", "('a', 'b')"), lambda: Categorical(3, ("a", "b"))),
+    Bad("labels that are alike", ModelError, ("distinct", "('a', 'a')"), lambda: Categorical(2, ("a", "a"))),
+    Bad("three labels of a binary variable", ModelError, ("two", "(0, 1, 2)"), lambda: Binary((0, 1, 2))),
+    Bad("labels that are not hashable", ModelError, ("labels", "[1]"), lambda: Binary(([1], [2]))),
+    Bad("a node too few", ModelError, ("Y", "node"), lambda: StructuralCausalModel(XY, {"X": Node()})),
+    Bad("a node too many", UnknownVariableError, ("'Q'", "X, Y"), lambda: StructuralCausalModel(XY, {"X": Node(), "Y": Node(), "Q": Node()})),
+    Bad("a node that is none", ModelError, ("'Y'", "Node", "int"), lambda: StructuralCausalModel(XY, {"X": Node(), "Y": 3})),
+    Bad("a node without a distribution", ModelError, ("Node", "no distribution"), lambda: abduct(StructuralCausalModel(XY, {"X": Node(), "Y": Node()}), {})),
+    Bad("a density without a value", ModelError, ("Y",), lambda: flow().log_prob({"X": torch.zeros(3)})),
+    Bad("a class that does not exist, as a parent", ModelError, ("'X'", "classes 0 to 1"), lambda: CausalFlow(XY, SEXES).log_prob({"X": torch.tensor([5]), "Y": torch.zeros(1)})),
+]  # fmt: skip
+
+KINDS = [
+    Bad("a table with a constant column", DataError, ("'X'", "constant", "leave it out"), lambda: infer_variables(pd.DataFrame({"X": [1.0, 1.0]}))),
+    Bad("a table with a missing value", DataError, ("'X'", "1 missing", "row 1", "impute"), lambda: infer_variables(pd.DataFrame({"X": [1.0, None, 2.5]}))),
+    Bad("a table with dates", DataError, ("'X'", "datetime", "convert"), lambda: infer_variables(pd.DataFrame({"X": pd.to_datetime(["2024-01-01", "2024-01-02"])}))),
+    Bad("a table with lists", DataError, ("'X'",), lambda: infer_variables(pd.DataFrame({"X": [[1], [2]]}))),
+    Bad("a table with numbers and strings", DataError, ("'X'",), lambda: infer_variables(pd.DataFrame({"X": [1, "a", 2.5]}))),
+    Bad("a table without rows", DataError, ("rows",), lambda: infer_variables(pd.DataFrame({"X": []}))),
+    Bad("a table without columns", DataError, ("columns",), lambda: infer_variables(pd.DataFrame())),
+    Bad("a table with complex numbers", DataError, ("'X'", "complex"), lambda: infer_variables(pd.DataFrame({"X": [1j, 2j, 3.0]}))),
+    Bad("a table with a column twice", DataError, ("'X'", "twice"), lambda: infer_variables(pd.DataFrame([[1.0, 2.0], [3.5, 4.0]], columns=["X", "X"]))),
+    Bad("a table that is a list", DataError, ("DataFrame", "list"), lambda: infer_variables([1.0, 2.0])),
+    Bad("a table that is None", DataError, ("DataFrame", "NoneType"), lambda: infer_variables(None)),
+    Bad("a table with infinities", DataError, ("'X'", "infinite"), lambda: infer_variables(pd.DataFrame({"X": [1.5, inf, 2.0]}))),
+]  # fmt: skip
+
+FITTED = [
+    Bad("data as None", DataError, ("DataFrame", "NoneType"), lambda: trained(None)),
+    Bad("data as a list", DataError, ("DataFrame", "list"), lambda: trained([1.0])),
+    Bad("data as an array", DataError, ("DataFrame", "ndarray"), lambda: trained(np.zeros((40, 2)))),
+    Bad("data without a column", UnknownVariableError, ("column 'Y'", "X"), lambda: trained({"X": ROWS["X"]})),
+    Bad("data with a misspelt column", UnknownVariableError, ("'Y'", "Did you mean 'y'?"), lambda: trained({"X": ROWS["X"], "y": ROWS["Y"]})),
+    Bad("data without rows", DataError, ("no rows",), lambda: trained({"X": [], "Y": []})),
+    Bad("data of three rows", DataError, ("3 rows", "20"), lambda: trained({"X": [1.0, 2.0, 3.0], "Y": [1.0, 2.0, 3.0]})),
+    Bad("data of unequal length", DataError, ("length", "'X': 40", "'Y': 3"), lambda: trained(changed(Y=[1.0, 2.0, 3.0]))),
+    Bad("data with NaN", DataError, ("'X'", "1 missing", "Drop"), lambda: trained(changed(X=np.where(np.arange(40) == 7, nan, ROWS["X"])))),
+    Bad("data with infinity", DataError, ("'Y'", "infinite"), lambda: trained(changed(Y=np.where(np.arange(40) == 7, inf, 0.5 * ROWS["Y"])))),
+    Bad("data with strings", DataError, ("'X'", "not numbers", "Categorical"), lambda: trained(changed(X=["low"] * 40))),
+    Bad("data with a matrix", DataError, ("'X'", "(40, 2)"), lambda: trained(changed(X=np.zeros((40, 2))))),
+    Bad("data with a constant column", DataError, ("'X'", "constant", "Leave it out"), lambda: trained(changed(X=np.ones(40)))),
+    Bad("data with a constant column of huge numbers", DataError, ("'X'",), lambda: trained(changed(X=np.full(40, 1e300)))),
+    Bad("data beyond float32", DataError, ("'X'", "float32"), lambda: trained(changed(X=np.linspace(1e299, 1e300, 40)))),
+    Bad("data with None", DataError, ("'X'",), lambda: trained(changed(X=[None] * 40))),
+    Bad("data with complex numbers", DataError, ("'X'", "complex"), lambda: trained(changed(X=ROWS["X"] + 1j))),
+    Bad("data with unknown labels", DataError, ("'X'", "other", "female"), lambda: trained(changed(X=["female", "other"] * 20), CausalFlow(XY, SEXES))),
+    Bad("data with a label of three", DataError, ("'X'", "2", "[0, 1]"), lambda: trained(changed(X=[0, 1, 2, 1] * 10), CausalFlow(XY, {"X": Binary(), "Y": Continuous()}))),
+    Bad("a model that is a function", FitError, ("torch.nn.Module", "function"), lambda: fit(lambda: None, ROWS)),
+    Bad("a module without an objective", FitError, ("Linear", "encode"), lambda: fit(torch.nn.Linear(1, 1), ROWS)),
+    Bad("no step", QueryError, ("steps", "0"), lambda: trained(steps=0)),
+    Bad("half a step", QueryError, ("steps", "0.5"), lambda: trained(steps=0.5)),
+    Bad("a batch of none", QueryError, ("batch_size", "0"), lambda: trained(batch_size=0)),
+    Bad("patience of True", QueryError, ("patience", "True"), lambda: trained(patience=True)),
+    Bad("a learning rate of zero", QueryError, ("learning_rate", "0"), lambda: trained(learning_rate=0.0)),
+    Bad("a learning rate of NaN", QueryError, ("learning_rate", "nan"), lambda: trained(learning_rate=nan)),
+    Bad("a learning rate in words", QueryError, ("learning_rate", "'fast'"), lambda: trained(learning_rate="fast")),
+    Bad("validation on all", QueryError, ("validation", "1.0"), lambda: trained(validation=1.0)),
+    Bad("validation on none", QueryError, ("validation", "0.0"), lambda: trained(validation=0.0)),
+    Bad("validation in words", QueryError, ("validation", "'some'"), lambda: trained(validation="some")),
+    Bad("a device that is none", QueryError, ("device", "'moon'"), lambda: trained(device="moon")),
+    Bad("a seed of -1", QueryError, ("seed", "-1"), lambda: trained(seed=-1)),
+]  # fmt: skip
+
+ANSWERED = [
+    Bad("a flow asked about an unknown variable", UnknownVariableError, ("'Q'", "X, Y"), lambda: counterfactual(flow(), {"X": 0.0, "Y": 0.0}, {"Q": 1.0})),
+    Bad("a flow given NaN", EvidenceError, ("'X'", "NaN"), lambda: abduct(flow(), {"X": nan, "Y": 0.0})),
+    Bad("a flow given a label", EvidenceError, ("'X'", "numbers", "female"), lambda: abduct(CausalFlow(XY, SEXES), {"X": "female", "Y": 0.0})),
+    Bad("a flow set to a label", InterventionError, ("'X'", "'male'"), lambda: counterfactual(CausalFlow(XY, SEXES), {"X": 0, "Y": 0.0}, {"X": "male"})),
+    Bad("a flow set to a class that does not exist", InterventionError, ("'X'", "support", "2"), lambda: counterfactual(CausalFlow(XY, SEXES), {"X": 0, "Y": 0.0}, {"X": 2})),
+]  # fmt: skip
+
+
+def stored(write):
+    """Load a file that ``write`` made."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.safetensors"
+        write(path)
+        return load(path)
+
+
+def shortened(path):
+    save(flow(), path)
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def described(description, version="1", format="causal_pyro_models"):
+    header = {"format": format, "version": version, "description": description}
+    return lambda path: save_file({"a": torch.zeros(1)}, path, metadata=header)
+
+
+FILES = [
+    Bad("a file of bytes", FormatError, ("model.safetensors", "safetensors"), lambda: stored(lambda path: path.write_bytes(b"nonsense" * 9))),
+    Bad("an empty file", FormatError, ("model.safetensors",), lambda: stored(lambda path: path.write_bytes(b""))),
+    Bad("a file cut short", FormatError, ("model.safetensors", "truncated"), lambda: stored(shortened)),
+    Bad("a file of another package", FormatError, ("causal_pyro_models.save",), lambda: stored(lambda path: save_file({"a": torch.zeros(1)}, path))),
+    Bad("a file of another version", FormatError, ("version", "'99'"), lambda: stored(described("{}", version="99"))),
+    Bad("a file of another format", FormatError, ("format",), lambda: stored(described("{}", format="other"))),
+    Bad("a file with a broken description", FormatError, ("describe",), lambda: stored(described("{"))),
+    Bad("a file with an empty description", FormatError, ("describe", "graph"), lambda: stored(described("{}"))),
+    Bad("a model that has no format", ModelError, ("CausalFlow", "Linear"), lambda: save(torch.nn.Linear(1, 1), "never.safetensors")),
+    Bad("None to be saved", ModelError, ("CausalFlow", "NoneType"), lambda: save(None, "never.safetensors")),
+    Bad("a file that is not there", MissingFileError, ("nowhere.safetensors", "no file"), lambda: load("nowhere.safetensors")),
+    Bad("a folder as a file", MissingFileError, ("no file",), lambda: load("/")),
+    Bad("None as a file", QueryError, ("path", "None"), lambda: load(None)),
+    Bad("a file in a folder that is not there", MissingFileError, ("no folder nowhere", "model.safetensors"), lambda: save(flow(), "nowhere/model.safetensors")),
+]  # fmt: skip
+
+CASES = [*BUILT, *KINDS, *FITTED, *ANSWERED, *FILES]

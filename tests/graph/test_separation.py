@@ -1,0 +1,124 @@
+"""m-separation against its definition by paths, against networkx, and against the moral graph."""
+
+import itertools
+import random
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from causal_pyro_models.errors import GraphError, UnknownVariableError
+from causal_pyro_models.graph import CausalGraph
+from tests.graph.oracles import canonical_dag, disjoint_queries, is_m_connected
+from tests.graph.strategies import admgs, queries
+
+
+@settings(max_examples=150)
+@given(admgs(max_variables=5))
+def test_m_separation_is_the_absence_of_an_open_path(graph):
+    for x, y, z in disjoint_queries(graph.variables):
+        assert graph.m_separated(x, y, z) == (not is_m_connected(graph, x, y, z)), (graph, x, y, z)
+
+
+@settings(max_examples=300)
+@given(st.data(), admgs(max_variables=9))
+def test_m_separation_is_d_separation_in_the_canonical_dag(data, graph):
+    xs, ys, z = data.draw(queries(graph))
+    expected = nx.is_d_separator(canonical_dag(graph), xs, ys, z)
+    assert graph.m_separated(xs, ys, z) == graph.m_separated(ys, xs, z) == expected
+
+
+@settings(max_examples=200)
+@given(st.data(), admgs(max_variables=9))
+def test_separation_in_the_moral_graph_of_the_ancestors(data, graph):
+    """Richardson (2003), theorem 1: m-separation is separation in the augmented graph of the ancestral set."""
+    xs, ys, z = data.draw(queries(graph))
+    moral = graph.subgraph(graph.ancestors(xs | ys | z)).moral()
+    moral.remove_nodes_from(z)
+    joined = any(nx.has_path(moral, x, y) for x, y in itertools.product(xs, ys))
+    assert graph.m_separated(xs, ys, z) == (not joined)
+
+
+@settings(max_examples=150)
+@given(admgs(max_variables=7))
+def test_the_markov_blanket_is_the_smallest_set_that_separates_from_the_rest(graph):
+    for v in graph.variables:
+        blanket = graph.markov_blanket(v)
+        assert graph.m_separated(v, set(graph.variables) - blanket - {v}, blanket)
+        assert set(graph.moral()[v]) == blanket
+        for w in blanket:
+            assert not graph.m_separated(v, w, set(graph.variables) - {v, w})
+
+
+@settings(max_examples=100)
+@given(st.data(), admgs(max_variables=7, confounded=False))
+def test_d_separation_is_m_separation_without_confounding(data, graph):
+    xs, ys, z = data.draw(queries(graph))
+    assert graph.d_separated(xs, ys, z) == graph.m_separated(xs, ys, z)
+
+
+@pytest.mark.parametrize(
+    ("edges", "bidirected", "given_none", "given_m"),
+    [
+        ([("X", "M"), ("M", "Y")], [], False, True),  # chain
+        ([("M", "X"), ("M", "Y")], [], False, True),  # fork
+        ([("X", "M"), ("Y", "M")], [], True, False),  # collider
+        ([], [("X", "M"), ("M", "Y")], True, False),  # bidirected collider
+        ([("X", "M")], [("M", "Y")], True, False),
+        ([("M", "X")], [("M", "Y")], False, True),
+    ],
+)
+def test_three_variables(edges, bidirected, given_none, given_m):
+    graph = CausalGraph(["X", "M", "Y"], edges, bidirected)
+    assert graph.m_separated("X", "Y") is given_none
+    assert graph.m_separated("X", "Y", "M") is given_m
+
+
+def test_conditioning_on_a_descendant_opens_a_collider():
+    graph = CausalGraph.from_edges([("X", "C"), ("Y", "C"), ("C", "D"), ("D", "E")])
+    assert graph.d_separated("X", "Y")
+    assert not graph.d_separated("X", "Y", "E")
+
+
+def test_an_empty_set_is_separated_from_everything():
+    graph = CausalGraph.from_edges([("X", "Y")])
+    assert graph.m_separated([], "Y") and graph.m_separated("X", [])
+
+
+def test_d_separation_refuses_bidirected_edges():
+    with pytest.raises(GraphError, match=r"'X' <-> 'Y'.*m_separated"):
+        CausalGraph(["X", "Y"], [], [("X", "Y")]).d_separated("X", "Y")
+
+
+@pytest.mark.parametrize("sets", [("X", "X", ()), (["X", "Y"], "Z", "X"), ("Z", "Y", ["X", "Y"])])
+def test_overlapping_sets_are_refused(sets):
+    graph = CausalGraph(["X", "Y", "Z"], [])
+    with pytest.raises(GraphError, match="disjoint"):
+        graph.m_separated(*sets)
+
+
+@pytest.mark.parametrize("sets", [("Treatmnt", "Y"), ("Y", ["Treatmnt"]), ("Y", (), {"Treatmnt"})])
+def test_unknown_names_suggest_the_nearest(sets):
+    graph = CausalGraph(["Treatment", "Y"], [])
+    with pytest.raises(UnknownVariableError, match="Did you mean 'Treatment'"):
+        graph.m_separated(*sets)
+
+
+def test_two_thousand_variables():
+    rng = random.Random(0)
+    names = [f"V{i}" for i in range(2000)]
+    pairs = set()
+    while len(pairs) < 7000:
+        pairs.add(tuple(names[i] for i in sorted(rng.sample(range(2000), 2))))
+    pairs = sorted(pairs)
+    graph = CausalGraph(names, pairs[:6000], pairs[6000:])
+    dag = canonical_dag(graph)
+    for _ in range(20):
+        x, y, *z = rng.sample(names, 30)
+        assert graph.m_separated(x, y, z) == nx.is_d_separator(dag, {x}, {y}, set(z))
+    kept = names[::2]
+    projected = graph.latent_projection(kept)
+    for _ in range(20):
+        x, y, *z = rng.sample(kept, 30)
+        assert graph.m_separated(x, y, z) == projected.m_separated(x, y, z)

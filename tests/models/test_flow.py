@@ -1,0 +1,182 @@
+"""The density is the trace's, noise and values go to and fro exactly, and the model is a good Pyro citizen."""
+
+import math
+
+import hypothesis.strategies as st
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from hypothesis import given, settings
+
+from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline
+from causal_pyro_models.models.structural import Node, StructuralCausalModel
+from causal_pyro_models.scm.mechanism import mechanism
+
+KINDS = (Continuous(), Binary(), Categorical(3))
+
+
+def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
+    """Random weights and statistics everywhere, as after a training."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith(("scale", "sd")):
+                tensor.copy_(0.5 + torch.rand_like(tensor))
+            elif not name.endswith(("low", "high")):
+                tensor.copy_(size * torch.randn_like(tensor))
+            if name.endswith("slope"):
+                tensor[1:] = 0.0  # the linear part moves the location alone
+    return model
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> CausalFlow:
+    size = draw(st.integers(1, 5))
+    names = [f"V{i}" for i in range(size)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    edges = [pair for pair in pairs if draw(st.booleans())]
+    variables = {name: draw(st.sampled_from(KINDS)) for name in names}
+    residual = draw(st.sampled_from((LocationScale(), Spline(), Spline(bins=3, bound=2.0))))
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    return scramble(CausalFlow(CausalGraph(names, edges), variables, residual, hidden=(8,)).double())
+
+
+def units(model, *shape):
+    """Values of the model in nested plates."""
+    with pyro.plate_stack("units", shape):
+        return model()
+
+
+@settings(max_examples=40)
+@given(model=flows(), shape=st.sampled_from([(), (4,), (2, 3)]))
+def test_log_prob_equals_the_density_of_the_trace(model, shape):
+    def run():
+        return units(model, *shape)
+
+    trace = pyro.poutine.trace(run).get_trace()
+    trace.compute_log_prob()
+    values = {name: trace.nodes[name]["value"] for name in model.graph.variables}
+    expected = sum(trace.nodes[name]["log_prob"] for name in values)
+    assert model.log_prob(values).shape == shape
+    torch.testing.assert_close(model.log_prob(values), expected, rtol=1e-10, atol=1e-10)
+    if shape == (4,):
+        losses = sum(model.losses(values, 1.0).values())
+        torch.testing.assert_close(losses, -expected.mean(), rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=40)
+@given(model=flows())
+def test_noise_and_value_determine_each_other(model):
+    """In float32, to 1e-5 of the largest value."""
+    model = model.float()
+    with torch.no_grad():
+        values = units(model, 500)
+    for name, node in model.nodes.items():
+        if model.variables[name] != Continuous():
+            continue
+        site = mechanism(node.distribution({p: values[p] for p in model.graph.parents(name)}))
+        with torch.no_grad():
+            error = site.forward(site.abduct(values[name])) - values[name]
+        assert float(error.abs().max()) < 1e-5 * max(1.0, float(values[name].abs().max()))
+        assert site.bijective
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 1000), residual=st.sampled_from((LocationScale(), Spline(), Spline(bins=5, bound=3.0))))
+def test_density_integrates_to_one_and_is_the_slope_of_the_noise(seed, residual):
+    torch.manual_seed(seed)
+    model = scramble(CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}, residual).double())
+    node = model.nodes["X"]
+    x = torch.linspace(-80.0, 80.0, 400_001, dtype=torch.float64, requires_grad=True)
+    density = node.log_prob(x, {}).exp()
+    assert torch.trapezoid(density, x).item() == pytest.approx(1.0, abs=1e-4)
+    noise = mechanism(node.distribution({})).abduct(x)
+    (slope,) = torch.autograd.grad(noise.sum(), x)
+    expected = slope * torch.exp(-0.5 * noise**2) / math.sqrt(2 * math.pi)
+    torch.testing.assert_close(density, expected, rtol=1e-6, atol=1e-9)
+    assert bool((slope > 0).all())
+
+
+def test_noise_is_standard_normal():
+    """Kolmogorov-Smirnov on 20,000 draws: sqrt(n) D < 2.5 holds but with probability 2 exp(-2 * 2.5**2) = 7e-6."""
+    torch.manual_seed(3)
+    model = scramble(CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous())))
+    with torch.no_grad():
+        values = units(model, 20_000)
+        noise = mechanism(model.nodes["Y"].distribution({"X": values["X"]})).abduct(values["Y"])
+    cdf = torch.special.ndtr(noise.sort().values.double())
+    n = len(cdf)
+    assert float((cdf - (torch.arange(n) + 0.5) / n).abs().max() * math.sqrt(n)) < 2.5
+
+
+def test_gradients_reach_every_parameter():
+    graph = CausalGraph(["B", "C", "X"], [("B", "C"), ("B", "X"), ("C", "X")])
+    model = scramble(CausalFlow(graph, {"B": Binary(), "C": Categorical(3), "X": Continuous()}))
+    with torch.no_grad():
+        values = units(model, 200)
+    sum(model.losses(values, 1.0).values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
+
+
+def test_only_the_linear_part_leaves_the_range_of_the_training_data():
+    torch.manual_seed(0)
+    x = torch.rand(500) * 2 - 1
+    model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
+    model.initialise({"X": x, "Y": 3.0 * x + torch.randn(500)})
+    node = model.nodes["Y"]
+    with torch.no_grad():
+        node.conditioner.network[-1].weight.normal_()
+        far = node.parameters_given({"X": torch.tensor([10.0, 1000.0])})
+    slope = (far.location[1] - far.location[0]) / 990.0
+    torch.testing.assert_close(slope, torch.tensor(3.0), atol=0.5, rtol=0.0)  # 6 standard errors of the slope
+    assert far.scale[0] == far.scale[1]
+
+
+def test_model_of_one_unit_broadcasts_an_intervened_parent():
+    graph = CausalGraph(["X", "C", "Y"], [("X", "Y"), ("C", "Y")])
+    model = scramble(CausalFlow(graph, {"X": Continuous(), "C": Categorical(3), "Y": Continuous()}))
+    assert all(value.shape == () for value in model().values())
+    with pyro.plate("units", 5), pyro.condition(data={"X": torch.tensor(1.0), "C": torch.tensor(2)}):
+        assert model()["Y"].shape == (5,)
+
+
+class Sum(Node):
+    """A hand-written node: standard normal around the sum of the parents."""
+
+    def distribution(self, parents):
+        return dist.Normal(sum(parents.values(), torch.tensor(0.0)), 1.0)
+
+
+def test_any_node_goes_into_a_structural_causal_model():
+    graph = CausalGraph(["items", "a.b"], [("items", "a.b")])  # names that attributes could not have
+    model = StructuralCausalModel(graph, {"items": Sum(), "a.b": Sum()})
+    values = model()
+    expected = dist.Normal(0.0, 1.0).log_prob(values["items"])
+    expected = expected + dist.Normal(values["items"], 1.0).log_prob(values["a.b"])
+    torch.testing.assert_close(model.log_prob(values), expected)
+
+
+def test_bad_models_are_refused():
+    graph = CausalGraph(["X", "Y"], [("X", "Y")])
+    kinds = dict.fromkeys("XY", Continuous())
+    with pytest.raises(ModelError, match="X <-> Y"):
+        CausalFlow(CausalGraph(["X", "Y"], [], [("X", "Y")]), kinds)
+    with pytest.raises(ModelError, match="for Y"):
+        CausalFlow(graph, {"X": Continuous()})
+    with pytest.raises(UnknownVariableError, match="'Z'"):
+        CausalFlow(graph, {**kinds, "Z": Continuous()})
+    with pytest.raises(ModelError, match="got 'real'"):
+        CausalFlow(graph, {"X": Continuous(), "Y": "real"})
+    with pytest.raises(ModelError, match="no node for Y"):
+        StructuralCausalModel(graph, {"X": Sum()})
+    with pytest.raises(UnknownVariableError, match="'Z'"):
+        StructuralCausalModel(graph, {"X": Sum(), "Y": Sum(), "Z": Sum()})
+    with pytest.raises(ModelError, match="at least 2 bins"):
+        Spline(bins=1)
+    with pytest.raises(ModelError, match="no value for Y"):
+        CausalFlow(graph, kinds).log_prob({"X": torch.zeros(3)})
+    with pytest.raises(DataError, match=r"'Y' is constant \(1.0\)"):
+        CausalFlow(graph, kinds).initialise({"X": torch.randn(5), "Y": torch.ones(5)})
