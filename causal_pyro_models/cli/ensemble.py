@@ -11,12 +11,12 @@ import torch
 
 from causal_pyro_models.errors import DataError, checked_count
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.inference.counterfactual import worlds
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.fit import FitResult, fit
+from causal_pyro_models.inference.prediction import worlds
+from causal_pyro_models.inference.training import FitResult, fit
 from causal_pyro_models.models import CausalFlow, Variable
-from causal_pyro_models.scm.intervene import Intervention
+from causal_pyro_models.scm.interventions import Intervention
 
 if TYPE_CHECKING:
     import pandas as pd

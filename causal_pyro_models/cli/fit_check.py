@@ -8,7 +8,7 @@ import pandas as pd
 from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.study import SIMULATED, Study, Values
 from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
-from causal_pyro_models.inference.counterfactual import sample
+from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.models import Continuous
 from causal_pyro_models.plots import plot_fit_history, plot_marginals
 

@@ -13,7 +13,7 @@ from causal_pyro_models.cli.report import Report, between, number
 from causal_pyro_models.cli.study import SIMULATED, Study
 from causal_pyro_models.datasets import Sachs
 from causal_pyro_models.evaluation import agreement, shifts
-from causal_pyro_models.inference.counterfactual import worlds
+from causal_pyro_models.inference.prediction import worlds
 from causal_pyro_models.models import CausalFlow
 from causal_pyro_models.plots import plot_interventions
 

@@ -9,8 +9,8 @@ import torch
 
 from causal_pyro_models.cli.report import Report, between, digits_for, number
 from causal_pyro_models.cli.study import Do, Event, Study, events
-from causal_pyro_models.inference.counterfactual import worlds
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.prediction import worlds
 from causal_pyro_models.models import Continuous
 from causal_pyro_models.plots import plot_counterfactual
 
@@ -52,9 +52,9 @@ def single_rows(
         digits = digits_for(float(event.read(study.seen).std())) if event.code is None else 2
         lines = []
         for i, name in enumerate(rows.index):
-            ends = [_ends(event, answers[world][event]) for world in do]
-            lines.append([name, number(float(was[event][i]), digits)])
-            lines[-1] += [between(float(each[0][i]), float(each[1][i]), digits) for each in ends]
+            there = [[float(end[i]) for end in _ends(event, answers[world][event])] for world in do]
+            told = [between(*ends, digits=digits) for ends in there]
+            lines.append([name, number(float(was[event][i]), digits), *told])
         report.table([event.text, FACTUAL, *do], lines)
     _figure(study, [str(name) for name in rows.index], answers, was, report)
     return refits

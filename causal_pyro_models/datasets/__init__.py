@@ -1,5 +1,5 @@
 """Real data that come with the package."""
 
-from causal_pyro_models.datasets.sachs import Sachs, sachs
+from causal_pyro_models.datasets.protein_signalling import Sachs, sachs
 
 __all__ = ["Sachs", "sachs"]

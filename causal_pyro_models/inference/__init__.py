@@ -1,20 +1,20 @@
 """The verbs: sample, abduct, counterfactual, effects, training and diagnostics."""
 
-from causal_pyro_models.inference.abduct import Method, abduct
-from causal_pyro_models.inference.counterfactual import counterfactual, sample, worlds
+from causal_pyro_models.inference.abduction import Method, abduct
+from causal_pyro_models.inference.calibration import Calibration, sbc
 from causal_pyro_models.inference.diagnostics import Diagnosis, diagnose
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.effects import ate, att, cate, ite
 from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.fit import FitResult, fit
 from causal_pyro_models.inference.guides import AmortizedGuide, fit_guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.mediation import cde, nde, nie, path_specific
+from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
 from causal_pyro_models.inference.probabilities import pn, pns, ps
 from causal_pyro_models.inference.response import dose_response, odds_ratio, risk_ratio
-from causal_pyro_models.inference.sbc import Calibration, sbc
+from causal_pyro_models.inference.training import FitResult, fit
 
 __all__ = [
     "NUTS",

@@ -13,7 +13,7 @@ from causal_pyro_models.inference.effects import difference
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.population import AnyMethod, Do, Outcome, Population, Treatment, arms
 from causal_pyro_models.inference.program import Program, inspect_model
-from causal_pyro_models.scm.intervene import Intervention, potential
+from causal_pyro_models.scm.interventions import Intervention, potential
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 

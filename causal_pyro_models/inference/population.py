@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import CausalError, InterventionError, ModelError, QueryError, unknown_variable
-from causal_pyro_models.inference.abduct import DEFAULT_DRAWS, Method, abduct
-from causal_pyro_models.inference.counterfactual import predict
+from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abduct
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program, inspect_model
-from causal_pyro_models.scm.intervene import Intervention
+from causal_pyro_models.scm.interventions import Intervention
 from causal_pyro_models.scm.sites import Model, describe_support
 
 SIMULATED_UNITS = 10_000

@@ -15,7 +15,7 @@ from pyro.poutine.messenger import Messenger
 from causal_pyro_models.inference.evidence import Observe
 from causal_pyro_models.inference.program import Place, Program, traced
 from causal_pyro_models.scm.density import log_density
-from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import is_auxiliary, is_deterministic, noise_name
 
 PROBES = 12  # runs that tell whether a density varies: a branch taken half the time goes unseen once in 2,000

@@ -129,7 +129,7 @@ class StructuralCausalModel(nn.Module):
         terms = (node.log_prob(values[name], self._parents(name, values)) for name, node in self.nodes.items())
         return reduce(torch.add, terms)
 
-    # Training, see ``causal_pyro_models.inference.fit.Trainable`` ---------------------------------------------------
+    # Training, see ``causal_pyro_models.inference.training.Trainable`` ----------------------------------------------
 
     def encode(self, data: Mapping[str, Any] | pd.DataFrame) -> dict[str, Tensor]:
         """The variables' values in a table, checked, on the model's device and in its precision: ``(units,)`` each.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causal_pyro_models.errors import DataError
-from causal_pyro_models.inference.fit import FitResult
-from causal_pyro_models.inference.sbc import BINS, Calibration, ecdf_band
+from causal_pyro_models.inference.calibration import BINS, Calibration, ecdf_band
+from causal_pyro_models.inference.training import FitResult
 from causal_pyro_models.plots.style import BLUE, GREY, INK, PALE, VERMILLION, new_axes, styled
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def plot_counterfactual(
 
     Example:
         >>> import pyro, pyro.distributions as dist
-        >>> from causal_pyro_models.inference.counterfactual import worlds
+        >>> from causal_pyro_models.inference.prediction import worlds
         >>> def model():
         ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
         ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))

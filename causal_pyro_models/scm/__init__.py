@@ -8,10 +8,10 @@ from causal_pyro_models.scm import (  # noqa: F401  (the families fill the regis
     families_shape,
 )
 from causal_pyro_models.scm.conformance import MechanismReport, check_mechanism
-from causal_pyro_models.scm.exogenize import exogenize
+from causal_pyro_models.scm.exogenous import exogenize
 from causal_pyro_models.scm.families_mixture import JointNoise
-from causal_pyro_models.scm.intervene import intervene, potential
-from causal_pyro_models.scm.mechanism import Mechanism, mechanism, quantile
+from causal_pyro_models.scm.interventions import intervene, potential
+from causal_pyro_models.scm.mechanisms import Mechanism, mechanism, quantile
 
 __all__ = [
     "JointNoise",

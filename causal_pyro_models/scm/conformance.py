@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import EvidenceError, MechanismError, checked_count
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, mechanism, unregistered
+from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, mechanism, unregistered
 from causal_pyro_models.seeding import seeded
 
 FALSE_ALARM = 1e-7  # of one statistical test: a suite of 100 of them on a sound mechanism fails once in 10^5 runs

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import pyro.distributions as dist
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 
 from causal_pyro_models.errors import MechanismError
 from causal_pyro_models.scm.families_discrete import gumbel_law
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, standard
+from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, standard
 from causal_pyro_models.scm.quantiles import finite, standard_score
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import pyro.distributions as dist
 import scipy.special
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 
 from causal_pyro_models.errors import EvidenceError
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, quantile, unregistered
+from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, quantile, unregistered
 from causal_pyro_models.scm.quantiles import normal_cdf, normal_score, standard_score
 
 

@@ -7,12 +7,11 @@ import math
 
 import pyro.distributions as dist
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.nn.functional import logsigmoid, one_hot
 
 from causal_pyro_models.errors import EvidenceError
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, quantile, standard
+from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, quantile, standard
 
 
 def truncated_logistic(lower: Tensor, upper: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.distributions import constraints
 from zuko.distributions import Joint, Mixture
 
@@ -19,7 +18,15 @@ from causal_pyro_models.scm.families_discrete import (
     log_probabilities,
     truncated_logistic,
 )
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, quantile, standard, unordered
+from causal_pyro_models.scm.mechanisms import (
+    Distribution,
+    Mechanism,
+    evidence,
+    mechanism,
+    quantile,
+    standard,
+    unordered,
+)
 from causal_pyro_models.scm.quantiles import cdf_mechanism, in_float64
 
 

@@ -14,12 +14,11 @@ import numpy as np
 import pyro.distributions as dist
 import scipy.special
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
-from causal_pyro_models.scm.mechanism import Mechanism, evidence, mechanism
+from causal_pyro_models.scm.mechanisms import Mechanism, evidence, mechanism
 from causal_pyro_models.scm.quantiles import differentiable_score, finite, invert, standard_score
 
 

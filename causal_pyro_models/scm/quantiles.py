@@ -14,12 +14,11 @@ import numpy as np
 import pyro.distributions as dist
 import scipy.special
 import torch
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.distributions import biject_to, constraints
 
 from causal_pyro_models.errors import EvidenceError
-from causal_pyro_models.scm.mechanism import Distribution, Mechanism, evidence, mechanism, standard, unregistered
+from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, standard, unregistered
 
 Special = Callable[..., Any]  # a NumPy function of arrays, applied elementwise
 

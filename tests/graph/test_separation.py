@@ -5,8 +5,7 @@ import random
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph

@@ -8,17 +8,16 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import CausalError
-from causal_pyro_models.inference.abduct import abduct
-from causal_pyro_models.inference.counterfactual import counterfactual, worlds
+from causal_pyro_models.inference.abduction import abduct
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED, diagnose
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.prediction import counterfactual, worlds
 
 
 def model():

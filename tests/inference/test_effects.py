@@ -12,17 +12,16 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from causal_pyro_models.inference.abduct import abduct
-from causal_pyro_models.inference.counterfactual import sample
+from causal_pyro_models.inference.abduction import abduct
 from causal_pyro_models.inference.effects import ate, att, cate, difference, ite
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.population import Population
+from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.response import on_log_scale, quotient
 from causal_pyro_models.scm import zoo
 from causal_pyro_models.seeding import seeded

@@ -10,8 +10,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import InterventionError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph

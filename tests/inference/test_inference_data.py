@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from causal_pyro_models.errors import CausalError, DataError
-from causal_pyro_models.inference.abduct import abduct
-from causal_pyro_models.inference.counterfactual import counterfactual, sample, worlds
+from causal_pyro_models.inference.abduction import abduct
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.inference_data import to_inference_data
+from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
 
 EVIDENCE = {"X": [0.5, -1.0, 2.0]}
 

@@ -14,7 +14,7 @@ from torch import distributions as td
 from torch.nn.functional import one_hot
 
 from causal_pyro_models import Mechanism, mechanism
-from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.exogenous import Exogenize
 from tests.laws import laws
 from tests.laws.laws import Study, predictions_by_hand
 from tests.laws.strategies import random_scm
@@ -162,7 +162,7 @@ def test_a_broken_mechanism_is_noticed(mutant, family, families, check):
         check(subject)
 
 
-VERBS = importlib.import_module("causal_pyro_models.inference.counterfactual")
+VERBS = importlib.import_module("causal_pyro_models.inference.prediction")
 right_world = VERBS.world
 
 

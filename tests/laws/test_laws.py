@@ -7,8 +7,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models import intervene, sample, worlds
 from tests.laws.laws import LAWS, MORE_LAWS, Study, predictions_by_hand

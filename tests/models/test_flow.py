@@ -13,7 +13,7 @@ from causal_pyro_models.errors import DataError, ModelError, UnknownVariableErro
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel
-from causal_pyro_models.scm.mechanism import mechanism
+from causal_pyro_models.scm.mechanisms import mechanism
 
 KINDS = (Continuous(), Binary(), Categorical(3))
 

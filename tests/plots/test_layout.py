@@ -5,8 +5,7 @@ from itertools import combinations, pairwise
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.plots.layout import GAP, layered

@@ -13,13 +13,13 @@ import torch
 from matplotlib.colors import to_rgba
 from scipy.stats import ks_2samp
 
-from causal_pyro_models.datasets.sachs import sachs
+from causal_pyro_models.datasets.protein_signalling import sachs
 from causal_pyro_models.errors import CausalError, DataError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.inference.calibration import Calibration
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.fit import FitResult
-from causal_pyro_models.inference.sbc import Calibration
+from causal_pyro_models.inference.training import FitResult
 from causal_pyro_models.plots import (
     plot_counterfactual,
     plot_dose_response,

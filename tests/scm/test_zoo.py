@@ -12,8 +12,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pyro import poutine
 from scipy import stats
 
@@ -25,7 +24,7 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from causal_pyro_models.scm import mechanism, zoo
-from causal_pyro_models.scm.intervene import potential
+from causal_pyro_models.scm.interventions import potential
 from causal_pyro_models.scm.zoo.coupling import gumbel_max_joint, quantile_joint
 
 STRUCTURES = ("chain", "fork", "collider", "triangle", "confounded", "front_door", "instrument", "mediation", "simpson")

@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 
 from causal_pyro_models.errors import CausalError, InterventionError, ModelError, checked_count, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.scm.intervene import Intervention, Potential, potential
+from causal_pyro_models.scm.interventions import Intervention, Potential, potential
 
 Array = NDArray[np.float64]
 Do = Mapping[str, Intervention]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from causal_pyro_models.errors import AbductionError, CausalError, CausalWarning, ModelError, UnknownVariableError
+from causal_pyro_models.inference.calibration import LOG_LIKELIHOOD, Calibration, ecdf_band, sbc
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
-from causal_pyro_models.inference.sbc import LOG_LIKELIHOOD, Calibration, ecdf_band, sbc
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*warnings in the simulations")
 
@@ -121,7 +121,7 @@ def test_same_seed_same_ranks_and_global_state_untouched():
 
 
 def test_batches_join_in_order(monkeypatch):
-    monkeypatch.setattr("causal_pyro_models.inference.sbc.BATCH", 100 * 40)
+    monkeypatch.setattr("causal_pyro_models.inference.calibration.BATCH", 100 * 40)
     result = run(Conjugate(shift=0.5), n=101)
     assert len(result.ranks["U_Z"]) == 101
     assert result.ranks["U_Z"].mean() == pytest.approx(99 * 0.362, abs=16)  # P(N(0.5, 2) < 0); 5 standard errors

@@ -14,7 +14,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
 from causal_pyro_models.errors import CausalError, InterventionError
-from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,

@@ -14,8 +14,7 @@ import pyro.distributions as dist
 import torch
 from pyro.contrib.zuko import ZukoToPyro
 from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
-from torch import Tensor
-from torch import distributions as td
+from torch import Tensor, distributions as td
 from torch.distributions import constraints
 from zuko.distributions import NormalizingFlow
 

@@ -16,7 +16,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import inspect_model, traced
 from causal_pyro_models.inference.target import Target
-from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, is_auxiliary, noise_name, role
 from causal_pyro_models.seeding import seeded
 

@@ -9,7 +9,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import EvidenceError, MechanismError, ModelError
-from causal_pyro_models.scm.mechanism import Mechanism, mechanism
+from causal_pyro_models.scm.mechanisms import Mechanism, mechanism
 from causal_pyro_models.scm.sites import Handled, Model, delta, is_auxiliary, is_deterministic, noise_name, role
 
 NOISE: Any = {"role": "exogenous"}

@@ -22,13 +22,13 @@ from causal_pyro_models.errors import (
     checked_count,
     unknown_variable,
 )
-from causal_pyro_models.inference.abduct import Method, abduct
-from causal_pyro_models.inference.counterfactual import sample
+from causal_pyro_models.inference.abduction import Method, abduct
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.evidence import read_evidence
+from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.target import Target
-from causal_pyro_models.scm.exogenize import Exogenize
+from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Handled, Model
 from causal_pyro_models.seeding import seeded
 

@@ -7,8 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 import zuko
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pyro.contrib.zuko import ZukoToPyro
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoNormal

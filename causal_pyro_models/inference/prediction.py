@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError, checked_count
-from causal_pyro_models.inference.abduct import Method, abduct
+from causal_pyro_models.inference.abduction import Method, abduct
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.program import Program, inspect_model, traced
-from causal_pyro_models.scm.intervene import Intervention, checked_do, resolve, world
+from causal_pyro_models.scm.interventions import Intervention, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
 from causal_pyro_models.seeding import seeded
 

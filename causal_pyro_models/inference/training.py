@@ -103,7 +103,8 @@ def fit(
         DataError: the data do not fit the variables, or are too few.
         UnknownVariableError: a variable of the model is not in the data.
         QueryError: a setting out of its range.
-        FitError: the model has no objective, or a loss or gradient is not finite; the model keeps the best weights until then.
+        FitError: the model has no objective, or a loss or gradient is not finite, in which case the model keeps the
+            best weights until then.
 
     Example:
         >>> from causal_pyro_models.graph import CausalGraph
