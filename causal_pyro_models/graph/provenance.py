@@ -44,7 +44,8 @@ def site_parents(model: Callable[[], object]) -> dict[str, frozenset[str]]:
             raise
         except Exception as error:
             raise ModelError(
-                f"the model fails, run without arguments: {type(error).__name__}: {error!s:.240}"
+                f"the model fails, run without arguments: {type(error).__name__}: {error!s:.240}. Bind arguments with "
+                f"functools.partial(model, ...), and run it by itself to find out more."
             ) from error
     if not seen.parents:
         raise ModelError("the model has no sample or deterministic sites. Give it pyro.sample statements.")

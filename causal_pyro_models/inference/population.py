@@ -111,7 +111,10 @@ class Population:
         except CausalError:
             raise
         except Exception as error:
-            raise QueryError(f"{shown(outcome)} fails: {type(error).__name__}: {error!s:.200}") from error
+            raise QueryError(
+                f"{shown(outcome)} fails: {type(error).__name__}: {error!s:.200}. It is given a Draws, from which "
+                f"world['Y'] is the tensor of a site."
+            ) from error
         lead = () if world.num_draws is None else (world.num_draws,)
         came = tuple(raw.shape) if isinstance(raw, torch.Tensor) else type(raw).__name__
         if self.program.plated:

@@ -124,7 +124,8 @@ def fit(
     try:
         model.to(device)
     except RuntimeError as error:
-        raise QueryError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]:.200}") from error
+        reason = str(error).splitlines()[0]
+        raise QueryError(f"the device {device!r} cannot be used: {reason:.200}. Take 'cpu' or 'cuda'.") from error
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
         values = model.encode(data)
         train, held_out = _split(values, validation)

@@ -74,7 +74,7 @@ def load(path: str | PathLike[str]) -> CausalFlow:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FormatError(f"{path} is no safetensors file, or is truncated: {error}") from error
+        raise FormatError(f"{path} is no safetensors file, or is truncated ({error}): save the model again.") from error
     if header.get("format") != FORMAT:
         raise FormatError(f"{path} was not written by {FORMAT}.save: its header has no format {FORMAT!r}.")
     if header.get("version") != str(VERSION):
@@ -87,7 +87,10 @@ def load(path: str | PathLike[str]) -> CausalFlow:
             model = _rebuilt(json.loads(header["description"]))
         model.load_state_dict(tensors, assign=True)
     except (CausalError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
-        raise FormatError(f"{path} does not describe a model that fits its tensors: {error}") from error
+        raise FormatError(
+            f"{path} does not describe a model that fits its tensors ({type(error).__name__}: {error!s:.240}): save "
+            f"the model again."
+        ) from error
     _check_tensors(path, model)
     return model
 

@@ -184,7 +184,8 @@ def _called(name: str, function: Callable[[torch.Tensor], Any], natural: torch.T
     except Exception as error:
         raise InterventionError(
             f"the function given for site {name!r} fails on its natural value, a tensor of shape "
-            f"{tuple(natural.shape)}: {type(error).__name__}: {error!s:.200}"
+            f"{tuple(natural.shape)}: {type(error).__name__}: {error!s:.200}. It takes that tensor alone, and gives one "
+            f"back."
         ) from error
 
 
