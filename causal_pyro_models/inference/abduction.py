@@ -14,10 +14,10 @@ from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.evidence import Observe, read_evidence
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
-from causal_pyro_models.inference.program import inspect_model, traced
+from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.target import Target
 from causal_pyro_models.scm.exogenous import Exogenize
-from causal_pyro_models.scm.sites import Model, is_auxiliary, noise_name, role
+from causal_pyro_models.scm.sites import Model, all_finite, is_auxiliary, noise_name, role
 from causal_pyro_models.seeding import seeded
 
 MINIMUM_ESS = 100.0
@@ -79,6 +79,14 @@ def abduct(
         >>> abduct(model, {"X": [1.0, 2.0], "Y": [2.5, 3.0]})["U_Y"]
         tensor([ 0.5000, -1.0000])
     """
+    with seeded(seed), torch.no_grad():
+        return abducted(inspect_model(model), evidence, method, num_samples)
+
+
+def abducted(
+    program: Program, evidence: Any, method: Method | Callable[..., Any] | None, num_samples: int | None
+) -> Noise:
+    """:func:`abduct` in a model that is inspected already, under the seed and without gradients."""
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
     if isinstance(method, type) or not (method is None or callable(method) or hasattr(method, "draw")):
@@ -86,33 +94,31 @@ def abduct(
             f"method must be None, ImportanceSampling(), NUTS(), or a guide from fit_guide(model, evidence), got "
             f"{method!r:.80}."
         )
-    with seeded(seed), torch.no_grad():
-        program = inspect_model(model)
-        for name in program.sites:
-            noise = program.sites.get(noise_name(name))
-            if noise is not None and noise.role == "exogenous":
-                raise AbductionError(
-                    f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
-                    f"before exogenize or before an intervention with potential(...), and the intervention as do."
-                )
-        data, units = read_evidence(program, evidence)
-        target = Target(program, data, units)
-        relevant = target.relevant()
-        if not relevant:
-            return _record(target, {}, num_samples, Posterior({}))
-        if method is None:
-            observed = sorted({*data, *(name for name, site in program.sites.items() if site.observed)})
+    for name in program.sites:
+        explicit = program.sites.get(noise_name(name))
+        if explicit is not None and explicit.role == "exogenous":
             raise AbductionError(
-                f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
-                f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
-                f"method=NUTS(), or a guide from fit_guide(model, evidence)."
+                f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
+                f"before exogenize or before an intervention with potential(...), and the intervention as do."
             )
-        chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
-        draws = num_samples or DEFAULT_DRAWS
-        posterior: Posterior = chosen.draw(target, relevant, draws)
-        abducted = _record(target, posterior.latents, draws, posterior)
-    _warn_of(abducted)
-    return abducted
+    data, units = read_evidence(program, evidence)
+    target = Target(program, data, units)
+    relevant = target.relevant()
+    if not relevant:
+        return _record(target, {}, num_samples, Posterior({}))
+    if method is None:
+        observed = sorted({*data, *(name for name, site in program.sites.items() if site.observed)})
+        raise AbductionError(
+            f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
+            f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
+            f"method=NUTS(), or a guide from fit_guide(model, evidence)."
+        )
+    chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
+    draws = num_samples or DEFAULT_DRAWS
+    posterior: Posterior = chosen.draw(target, relevant, draws)
+    noise = _record(target, posterior.latents, draws, posterior)
+    _warn_of(noise)
+    return noise
 
 
 def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | None, posterior: Posterior) -> Noise:
@@ -123,7 +129,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         with (
             poutine.condition(data=dict(latents)),
             Exogenize(program.parameters),
-            Observe(target.data, strict=not latents),
+            Observe(target.data, check=() if latents else program.parameters),
         ):
             program.batched(target.units, draws)()
 
@@ -142,7 +148,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         replay[name] = site["value"]
         event_dims[name] = getattr(site["fn"], "event_dim", 0)
     for name, value in noise.items():
-        if not torch.isfinite(value).all():
+        if not all_finite(value):
             raise EvidenceError(
                 f"the noise {name!r} abducted from the evidence is not finite: the value of {name[2:]!r} is impossible "
                 f"or too extreme under the model."
@@ -173,7 +179,7 @@ def _warn_of(noise: Noise) -> None:
             f"{MINIMUM_ESS:.0f} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
             f"(fit_guide) or NUTS().",
             CausalWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if noise.pareto_k is not None and bool((noise.pareto_k > MAXIMUM_PARETO_K).any()):
         high = int((noise.pareto_k > MAXIMUM_PARETO_K).sum())
@@ -182,7 +188,7 @@ def _warn_of(noise: Noise) -> None:
             f"{MAXIMUM_PARETO_K} for {high} of {noise.pareto_k.numel()} units), so their estimates are not reliable: "
             f"use a better proposal (fit_guide) or NUTS().",
             CausalWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if noise.chains > 1 or noise.divergences:
         from causal_pyro_models.inference.diagnostics import diagnose
@@ -190,5 +196,5 @@ def _warn_of(noise: Noise) -> None:
         report = diagnose(noise)
         if not report.converged:
             warnings.warn(
-                f"the chains may not have converged: {'; '.join(report.reasons)}.", CausalWarning, stacklevel=3
+                f"the chains may not have converged: {'; '.join(report.reasons)}.", CausalWarning, stacklevel=4
             )

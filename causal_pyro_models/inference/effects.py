@@ -22,7 +22,7 @@ from causal_pyro_models.inference.population import (
     shown,
 )
 from causal_pyro_models.inference.program import inspect_model
-from causal_pyro_models.scm.sites import Model
+from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
 
 MAXIMUM_GROUPS = 100
@@ -265,7 +265,7 @@ def _cate_given(
     control, treated = arms(program, treatment)
     population = Population.given(model, given, method or ImportanceSampling(), num_samples)
     terms = population.outcomes(outcome, control, treated)
-    columns = {name: torch.as_tensor(given[name]) for name in given}
+    columns = {name: as_numbers(given[name]) for name in given}
     if all(x.dim() == program.sites[name].place.event_dim for name, x in columns.items()):
         return population.estimate("cate", terms, difference, level)
     points = [x.expand(terms.shape[1], *x.shape[1:]).tolist() for x in columns.values()]

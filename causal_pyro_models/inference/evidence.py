@@ -1,16 +1,15 @@
 """Evidence: read from what users have, checked against the model, and made observations of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.inference.program import Program, Site
-from causal_pyro_models.scm.density import log_density
-from causal_pyro_models.scm.sites import describe_support, describe_value, is_auxiliary, role, unknown_site
+from causal_pyro_models.scm.density import check_possible, check_support
+from causal_pyro_models.scm.sites import all_finite, as_numbers, is_auxiliary, role, unknown_site
 
 
 def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor], int]:
@@ -26,7 +25,9 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
         EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is deterministic
             or intervened on.
     """
-    if hasattr(evidence, "columns"):
+    if hasattr(getattr(evidence, "columns", None), "duplicated"):
+        if not len(evidence.columns):
+            raise EvidenceError("evidence has no columns: give one for each site that was observed, or {} for none.")
         if twice := [name for name, again in zip(evidence, evidence.columns.duplicated(), strict=True) if again]:
             raise EvidenceError(f"evidence has the column {twice[0]!r} twice: drop one.")
         evidence = {name: evidence[name].to_numpy() for name in evidence.columns}
@@ -41,7 +42,7 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
         site = program.sites[name]
         data[name] = _in_plates(program, site, _as_tensor(name, value, site))
         if site.support is not None:
-            _check_support(name, site.support, data[name])
+            check_support(name, site.support, data[name])
     if program.plated:
         return data, 1
     units = 1
@@ -68,7 +69,7 @@ def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
             f"Give evidence on the sites it is computed from, or give it noise of its own."
         )
     try:
-        x = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        x = as_numbers(value)
     except (TypeError, ValueError, RuntimeError):
         raise EvidenceError(f"evidence on {name!r} must be numbers, got {value!r:.80}.") from None
     if x.is_complex():
@@ -76,7 +77,7 @@ def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
     if x.numel() == 0:
         raise EvidenceError(f"evidence on {name!r} is empty: give at least one unit, or leave the site out.")
     cast = x.to(device=site.device, dtype=site.dtype)
-    if not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
+    if not (all_finite(x) and (cast is x or all_finite(cast))):
         bad = int((~(torch.isfinite(x) & torch.isfinite(cast).to(x.device))).sum())
         raise EvidenceError(
             f"evidence on {name!r} holds {bad} NaN or infinite values of {x.numel()}: drop those units, or leave "
@@ -111,13 +112,14 @@ class Observe(Messenger):
 
     Args:
         data: from :func:`read_evidence`.
-        strict: whether values that the model cannot have produced are refused here; otherwise they get weight zero.
+        check: sites where a value that the model cannot have produced is refused here. Elsewhere its mechanism refuses
+            it, or it gets weight zero.
     """
 
-    def __init__(self, data: Mapping[str, torch.Tensor], strict: bool) -> None:
+    def __init__(self, data: Mapping[str, torch.Tensor], check: Collection[str] = ()) -> None:
         super().__init__()
         self.data = data
-        self.strict = strict
+        self.check = check
 
     def _pyro_sample(self, msg: Any) -> None:
         name, fn = msg["name"], msg["fn"]
@@ -131,29 +133,6 @@ class Observe(Messenger):
             raise EvidenceError(
                 f"evidence on {name!r} has shape {tuple(value.shape)}, expected one that broadcasts to {tuple(shape)}."
             ) from None
-        if self.strict:
+        if name in self.check:
             check_possible(name, fn, value)
         msg["value"], msg["is_observed"] = value, True
-
-
-def check_possible(name: str, fn: Any, value: torch.Tensor) -> None:
-    """Refuse values outside the support, or of probability zero."""
-    _check_support(name, fn.support, value)
-    if fn.support.is_discrete:
-        impossible = torch.isneginf(log_density(fn, value))
-        if bool(impossible.any()):
-            raise EvidenceError(
-                f"evidence on {name!r} has probability zero given its parents, for example "
-                f"{describe_value(value[impossible][0])} ({int(impossible.sum())} of {impossible.numel()} values): "
-                f"no noise can have produced it."
-            )
-
-
-def _check_support(name: str, support: Any, value: torch.Tensor) -> None:
-    supported = support.check(value)
-    if not bool(supported.all()):
-        bad = describe_value(value[~supported][0])
-        raise EvidenceError(
-            f"evidence on {name!r} lies outside its support, {describe_support(support)}: got for example {bad} "
-            f"({int((~supported).sum())} of {supported.numel()} values)."
-        )

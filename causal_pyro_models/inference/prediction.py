@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError, checked_count
-from causal_pyro_models.inference.abduction import Method, abduct
+from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.scm.interventions import Intervention, checked_do, resolve, world
@@ -92,8 +92,9 @@ def worlds(
     if isinstance(evidence, Noise) and not (method is None and num_samples is None):
         raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
     with seeded(seed), torch.no_grad():
-        noise = evidence if isinstance(evidence, Noise) else abduct(model, evidence, method, num_samples)
-        return predict(model, noise, do)
+        program = inspect_model(model)
+        noise = evidence if isinstance(evidence, Noise) else abducted(program, evidence, method, num_samples)
+        return predict(program, noise, do)
 
 
 def counterfactual(
@@ -136,9 +137,8 @@ def counterfactual(
     return worlds(model, evidence, {"do": do}, method, num_samples, seed)["do"]
 
 
-def predict(model: Model, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:
+def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:
     """Action and prediction: run each world on the same noise."""
-    program = inspect_model(model)
     if noise.variables and (missing := [name for name in program.sites if name not in noise.variables]):
         raise AbductionError(
             f"the noise given was abducted from another model, which has no site {missing[0]!r}: abduct it from this."

@@ -8,7 +8,7 @@ import torch
 from causal_pyro_models.errors import EvidenceError, QueryError
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.population import AnyMethod, Outcome, Population, Treatment, contrasted, shown
-from causal_pyro_models.scm.sites import Model
+from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
 
 
@@ -62,10 +62,11 @@ def _points(treatment: str, grid: Any) -> list[float]:
     if not isinstance(treatment, str):
         raise QueryError(f"the treatment of a dose-response curve is the name of a site, got {treatment!r:.80}.")
     try:
-        points = torch.as_tensor(grid, dtype=torch.float64)
+        points = as_numbers(grid)
+        points = points if points.is_complex() else points.double()
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(f"the grid of {treatment!r} must be numbers, got {grid!r:.80}.") from None
-    if points.dim() != 1 or not len(points) or not torch.isfinite(points).all():
+    if points.dim() != 1 or not len(points) or points.is_complex() or not torch.isfinite(points).all():
         raise QueryError(f"the grid of {treatment!r} must be a list of finite numbers, at least one; got {grid!r:.80}.")
     return points.tolist()
 

@@ -12,6 +12,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.ops.provenance import get_provenance, track_provenance
 from pyro.poutine.messenger import Messenger
 
+from causal_pyro_models.errors import AbductionError
 from causal_pyro_models.inference.evidence import Observe
 from causal_pyro_models.inference.program import Place, Program, traced
 from causal_pyro_models.scm.density import log_density
@@ -53,7 +54,7 @@ class Target:
                 if hide:
                     handlers.enter_context(poutine.block(hide=list(hide)))
                 handlers.enter_context(Exogenize(self.program.parameters, observed_noise=False))
-                handlers.enter_context(Observe(self.data, strict=False))
+                handlers.enter_context(Observe(self.data))
                 return self.program.batched(self.units, draws)()
 
         return run
@@ -79,6 +80,9 @@ class Target:
 
         Read off a traced program; and because a trace misses what goes through Python numbers, branches or in-place
         writes, checked by whether the density of the evidence moves when noise that should not matter does.
+
+        Raises:
+            AbductionError: there are some, and a plate is subsampled.
         """
         unobserved = self.unobserved
         if not unobserved or not (self.data or any(s.observed for s in self.program.sites.values())):
@@ -87,7 +91,13 @@ class Target:
             found = self._traced_dependencies()
             relevant = [name for name in unobserved if name in found]
             if len(relevant) < len(unobserved) and self._moves_beyond(relevant):
-                return unobserved
+                relevant = unobserved
+        if relevant and self.program.subsampled:
+            raise AbductionError(
+                f"the evidence bears on {relevant}, and the plate {self.program.subsampled[0]!r} is subsampled: Pyro "
+                f"scales the likelihood of its units up to those left out, which is no posterior of any unit. Declare "
+                f"the plate over the units of the evidence alone."
+            )
         return relevant
 
     def places(self, names: Collection[str]) -> dict[str, Place]:
@@ -97,7 +107,7 @@ class Target:
 
     def _traced_dependencies(self) -> frozenset[str]:
         def marked() -> None:
-            with _Track(), Observe(self.data, strict=False):
+            with _Track(), Observe(self.data):
                 self.program.batched(self.units)()
 
         found: frozenset[str] = frozenset()

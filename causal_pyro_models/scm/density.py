@@ -8,6 +8,9 @@ from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDi
 from torch import Tensor, distributions as td
 from torch.distributions.utils import probs_to_logits
 
+from causal_pyro_models.errors import EvidenceError
+from causal_pyro_models.scm.sites import describe_support, describe_value
+
 
 def log_density(distribution: Any, value: Tensor) -> Tensor:
     """``log_prob``, minus infinity where the probability of the value was given as zero.
@@ -84,3 +87,26 @@ def _at_ends(distribution: Any) -> tuple[Tensor, Tensor]:
     if probs is None:
         return torch.isneginf(distribution.logits), torch.isposinf(distribution.logits)
     return probs == 0, probs == 1
+
+
+def check_possible(name: str, fn: Any, value: Tensor) -> None:
+    """Refuse values outside the support, or of probability zero."""
+    check_support(name, fn.support, value)
+    if fn.support.is_discrete:
+        impossible = torch.isneginf(log_density(fn, value))
+        if bool(impossible.any()):
+            raise EvidenceError(
+                f"evidence on {name!r} has probability zero given its parents, for example "
+                f"{describe_value(value[impossible][0])} ({int(impossible.sum())} of {impossible.numel()} values): "
+                f"no noise can have produced it."
+            )
+
+
+def check_support(name: str, support: Any, value: Tensor) -> None:
+    supported = support.check(value)
+    if not bool(supported.all()):
+        bad = describe_value(value[~supported][0])
+        raise EvidenceError(
+            f"evidence on {name!r} lies outside its support, {describe_support(support)}: got for example {bad} "
+            f"({int((~supported).sum())} of {supported.numel()} values)."
+        )

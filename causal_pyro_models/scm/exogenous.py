@@ -9,6 +9,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import EvidenceError, MechanismError, ModelError
+from causal_pyro_models.scm.density import check_possible
 from causal_pyro_models.scm.mechanisms import Mechanism, mechanism
 from causal_pyro_models.scm.sites import Handled, Model, delta, is_auxiliary, is_deterministic, noise_name, role
 
@@ -89,8 +90,13 @@ class Exogenize(Messenger):
         law, fn = site_mechanism(msg), msg["fn"]
         self._claim(noise_name(name), noise=True)
         shape = torch.broadcast_shapes(msg["value"].shape, fn.batch_shape + fn.event_shape)
+        value = msg["value"].expand(shape)
         with _at_site(name):
-            u = law.abduct(msg["value"].expand(shape))
+            try:
+                u = law.abduct(value)
+            except EvidenceError:
+                check_possible(name, fn, value)  # which says more
+                raise
         infer: Any = {**NOISE, "_deterministic": True}
         pyro.sample(noise_name(name), delta(u, law.noise.event_dim), obs=u, infer=infer)
 

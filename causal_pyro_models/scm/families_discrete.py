@@ -11,7 +11,21 @@ from torch import Tensor, distributions as td
 from torch.nn.functional import logsigmoid, one_hot
 
 from causal_pyro_models.errors import EvidenceError
-from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, quantile, standard
+from causal_pyro_models.scm.mechanisms import (
+    Distribution,
+    Mechanism,
+    evidence,
+    in_blocks,
+    mechanism,
+    quantile,
+    standard,
+)
+
+
+def exponential(like: Tensor) -> Tensor:
+    """Standard exponential noise of the shape of a tensor, in float64 and positive; faster than ``exponential_``."""
+    draw = torch.rand(like.shape, dtype=torch.float64, device=like.device)
+    return draw.clamp_(min=2.0**-54).neg_().log1p_().neg_()
 
 
 def truncated_logistic(lower: Tensor, upper: Tensor) -> Tensor:
@@ -29,10 +43,10 @@ def truncated_logistic(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def log_probabilities(distribution: Distribution) -> Tensor:
-    """Normalised log probabilities in float64; a probability of zero stays zero, torch would clamp it."""
+    """Log probabilities; a probability of zero stays zero, torch would clamp it."""
     given = vars(distribution).get("probs")
-    weights = given.double().log() if given is distribution._param else distribution.logits.double()
-    return torch.log_softmax(weights, -1)
+    log_weights: Tensor = given.double().log() if given is distribution._param else distribution.logits
+    return log_weights
 
 
 def _thresholds(distribution: Distribution, cuts: Tensor, dtype: torch.dtype) -> Mechanism:
@@ -53,13 +67,32 @@ def _thresholds(distribution: Distribution, cuts: Tensor, dtype: torch.dtype) ->
     )
 
 
+def logistic_given_sign(logits: Tensor, positive: Tensor) -> Tensor:
+    """A draw of standard logistic noise ``e``, in float64, given whether ``e > -logits``."""
+    logits = logits.double()
+    sign = positive.double().mul_(2).sub_(1)
+    log_tail = logsigmoid(sign * logits).sub_(exponential(sign))  # of the noise, in the tail that it is in
+    if torch.isneginf(log_tail).any():
+        raise EvidenceError("a value has probability zero under the parameters of its site.")
+    e = torch.expm1(log_tail).neg_().log_().sub_(log_tail).mul_(sign)
+    if ((e > -logits) != positive).any():  # by rounding
+        above = torch.nextafter(-logits, e.new_tensor(math.inf))
+        e = torch.where(positive, torch.maximum(e, above), torch.minimum(e, -logits))
+    return e
+
+
 @quantile.register(td.Bernoulli)
 @mechanism.register(td.Bernoulli)
 def _bernoulli(distribution: td.Bernoulli) -> Mechanism:
     """The logistic threshold ``y = 1[e > -logit]``: the monotone mechanism, and Gumbel-max with two categories."""
     given = vars(distribution).get("probs")
-    logits = torch.logit(given.double()) if given is distribution._param else distribution.logits.double()
-    return _thresholds(distribution, -logits.unsqueeze(-1), distribution._param.dtype)
+    logits = torch.logit(given.double()) if given is distribution._param else distribution.logits
+    return Mechanism(
+        standard(dist.Logistic, logits, 0, 1, dtype=torch.float64),
+        lambda e: (e > -logits).to(distribution._param.dtype),
+        lambda y: in_blocks(logistic_given_sign, 0, logits, evidence(distribution, y) == 1),
+        bijective=False,
+    )
 
 
 @quantile.register(dist.OrderedLogistic)
@@ -73,41 +106,50 @@ def _ordered_logistic(distribution: dist.OrderedLogistic) -> Mechanism:
 @quantile.register(td.Categorical)
 def _categorical_quantile(distribution: td.Categorical) -> Mechanism:
     """Logistic noise against the cumulative log odds of the categories in their order."""
-    log_weights = log_probabilities(distribution)
+    log_weights = log_probabilities(distribution).double()
     below = log_weights.logcumsumexp(-1)[..., :-1]
     above = log_weights.flip(-1).logcumsumexp(-1).flip(-1)[..., 1:]
     return _thresholds(distribution, below - above, torch.int64)
 
 
+def gumbel_argmax(log_weights: Tensor, g: Tensor) -> Tensor:
+    """The category that Gumbel noise ``(..., K)`` leads to."""
+    return in_blocks(lambda w, g: (w + g).argmax(-1), 1, log_weights, g)
+
+
 def gumbel_given_argmax(log_weights: Tensor, winner: Tensor) -> Tensor:
-    """A draw of Gumbel noise ``g`` given that ``argmax(log_weights + g)`` is the winner, top-down.
+    """A draw of Gumbel noise ``g``, in float64, given that ``argmax(log_weights + g)`` is the winner, top-down.
 
     Args:
-        log_weights: normalised log probabilities, shape ``(..., K)``, float64.
+        log_weights: log probabilities, shape ``(..., K)``.
         winner: the observed category, shape ``(...)``, int64.
 
     References:
         Maddison, Tarlow and Minka (2014), A* sampling; Oberst and Sontag (2019), section 3.
     """
-    winner = winner.unsqueeze(-1)
-    log_weights = log_weights.expand(*winner.shape[:-1], log_weights.shape[-1])
-    if torch.isneginf(log_weights.gather(-1, winner)).any():
+    return in_blocks(_top_down, 1, log_weights, winner.unsqueeze(-1))
+
+
+def _top_down(log_weights: Tensor, winner: Tensor) -> Tensor:
+    log_weights = log_weights.double()
+    given = log_weights.gather(-1, winner)
+    if torch.isneginf(given).any():
         raise EvidenceError("a category has probability zero under the parameters of its site.")
-    e = torch.empty_like(log_weights).exponential_()
+    e = exponential(log_weights)
     best = e.gather(-1, winner)  # exp(-maximum); the maximum is a standard Gumbel, whichever category wins
-    g = -(log_weights.exp() * best + e).log()  # the others: Gumbel noise below what the maximum leaves them
-    g = g.scatter(-1, winner, -best.log() - log_weights.gather(-1, winner))
+    g = log_weights.exp().mul_(best).add_(e).log_().neg_()  # Gumbel noise below what the maximum leaves the others
+    g.scatter_(-1, winner, -best.log() - given)
     score = log_weights + g
-    margin = score - score.gather(-1, winner)
-    tied = (margin >= 0).scatter(-1, winner, False)
-    if tied.any():  # rounding can tie or swap what was drawn here
+    top = score.gather(-1, winner)
+    if (score >= top).sum() != winner.numel():  # rounding can tie or swap what was drawn here
+        margin = score - top
         slack = 1e-12 * (1 + g.abs() + log_weights.clamp(min=-1e6).abs())
-        g = torch.where(tied, g - margin - slack, g)
+        g = torch.where((margin >= 0).scatter(-1, winner, False), g - margin - slack, g)
     return g
 
 
 def gumbel_law(log_weights: Tensor) -> Distribution:
-    return standard(dist.Gumbel, log_weights, 0, 1).to_event(1)
+    return standard(dist.Gumbel, log_weights, 0, 1, dtype=torch.float64).to_event(1)
 
 
 @mechanism.register(td.Categorical)
@@ -116,7 +158,7 @@ def _categorical(distribution: td.Categorical) -> Mechanism:
     log_weights = log_probabilities(distribution)
     return Mechanism(
         gumbel_law(log_weights),
-        lambda g: (log_weights + g).argmax(-1),
+        lambda g: gumbel_argmax(log_weights, g),
         lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).long()),
         bijective=False,
     )
@@ -129,7 +171,7 @@ def _one_hot(distribution: td.OneHotCategorical) -> Mechanism:
     size, dtype = log_weights.shape[-1], distribution._param.dtype
     return Mechanism(
         gumbel_law(log_weights),
-        lambda g: one_hot((log_weights + g).argmax(-1), size).to(dtype),
+        lambda g: one_hot(gumbel_argmax(log_weights, g), size).to(dtype),
         lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).argmax(-1)),
         bijective=False,
     )

@@ -13,6 +13,8 @@ from zuko.distributions import Joint, Mixture
 from causal_pyro_models.errors import EvidenceError, MechanismError
 from causal_pyro_models.scm.families_count import gate_logits
 from causal_pyro_models.scm.families_discrete import (
+    exponential,
+    gumbel_argmax,
     gumbel_given_argmax,
     gumbel_law,
     log_probabilities,
@@ -128,14 +130,14 @@ def mixture_mechanism(distribution: Distribution, log_weights: Tensor, component
     def forward(u: Tensor) -> Tensor:
         g, v = noise.split(u)
         every = within.forward(torch.stack([v] * size, -1 - shared.event_dim))
-        return _pick(every, (log_weights + g).argmax(-1), event_dim)
+        return _pick(every, gumbel_argmax(log_weights, g), event_dim)
 
     def abduct(x: Tensor) -> Tensor:
         x = evidence(distribution, x).unsqueeze(-1 - event_dim)
         log_posterior = log_weights + components.log_prob(x).double()
         if torch.isneginf(log_posterior).all(-1).any():
             raise EvidenceError("a value has probability zero in every component of its mixture.")
-        choice = (log_posterior - torch.empty_like(log_posterior).exponential_().log()).argmax(-1)
+        choice = (log_posterior - exponential(log_posterior).log()).argmax(-1)
         chosen = torch.nn.functional.one_hot(choice, size).bool().reshape(*choice.shape, size, *[1] * event_dim)
         extra = choice.shape[: choice.dim() + 1 - len(components.batch_shape)]
         v = within.abduct(torch.where(chosen, x, components.sample(extra)))  # others: any value they can take

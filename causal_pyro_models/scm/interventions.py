@@ -18,6 +18,7 @@ from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
+    as_numbers,
     delta,
     describe_support,
     describe_value,
@@ -206,7 +207,7 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
     """An intervention as a tensor in the shape, type and support of its site."""
     dtype, device = value_type(fn)
     try:
-        x = torch.as_tensor(value, device=device)
+        x = as_numbers(value, device)
     except (TypeError, ValueError, RuntimeError):
         raise InterventionError(
             f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a tensor."

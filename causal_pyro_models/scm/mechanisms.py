@@ -6,6 +6,7 @@ This module holds the registry and the distributions that wrap others; the famil
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,9 +20,11 @@ from torch.distributions import constraints
 from zuko.distributions import NormalizingFlow
 
 from causal_pyro_models.errors import EvidenceError, MechanismError
-from causal_pyro_models.scm.sites import describe_support
+from causal_pyro_models.scm.sites import all_finite, describe_support
 
 dist.enable_validation(dist.is_validation_enabled())  # which the import of zuko switched off for all of torch
+
+BLOCK = 2**14  # units worked on at once
 
 Distribution: TypeAlias = Any  # torch's and Pyro's; they share no base with all of to_event, mask and event_dim
 
@@ -119,9 +122,25 @@ def unregistered(distribution: Distribution) -> MechanismError:
 
 def standard(law: Callable[..., Distribution], like: Tensor, *parameters: float, dtype: Any = None) -> Distribution:
     """The standard member of a family as a noise law over the shape of a tensor, held in the memory of one number."""
-    return law(*(torch.full((), p, dtype=dtype or like.dtype, device=like.device) for p in parameters)).expand(
-        like.shape
-    )
+    parameter = (torch.full((), p, dtype=dtype or like.dtype, device=like.device) for p in parameters)
+    return law(*parameter, validate_args=False).expand(like.shape)
+
+
+def in_blocks(function: Callable[..., Tensor], event_dim: int, *tensors: Tensor) -> Tensor:
+    """A function of values, unit by unit, worked on in blocks whose intermediate results stay in a CPU's cache.
+
+    Args:
+        function: takes tensors ``(units, *event)`` and gives one.
+        event_dim: dimensions on the right that belong to a unit.
+        tensors: of batch shapes that broadcast.
+    """
+    batch = torch.broadcast_shapes(*(t.shape[: t.dim() - event_dim] for t in tensors))
+    tensors = tuple(t.expand(batch + t.shape[t.dim() - event_dim :]) for t in tensors)
+    if math.prod(batch) <= BLOCK or tensors[0].device.type != "cpu":
+        return function(*tensors)
+    rows = max(1, BLOCK // math.prod(batch[1:]))
+    blocks = zip(*(t.split(rows) for t in tensors), strict=True)
+    return torch.cat([function(*block) for block in blocks])
 
 
 def evidence(distribution: Distribution, value: Tensor, support: constraints.Constraint | None = None) -> Tensor:
@@ -143,7 +162,7 @@ def evidence(distribution: Distribution, value: Tensor, support: constraints.Con
         raise EvidenceError(message) from None
     if support is None:
         support = _support(distribution)
-    if not (torch.isfinite(value).all() and support.check(value).all()):
+    if not (all_finite(value) and (support is constraints.real or support.check(value).all())):
         raise EvidenceError(
             f"a value lies outside the support of {name}, finite {describe_support(support)}: the values given range "
             f"from {value.min().item():.6g} to {value.max().item():.6g}."

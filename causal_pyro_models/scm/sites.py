@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.poutine.messenger import Messenger
@@ -45,9 +46,30 @@ def is_variable(site: Any) -> bool:
     return site["type"] == "sample" and not is_auxiliary(site) and role(site) not in ("exogenous", "natural")
 
 
+def all_finite(x: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite; a sum tells in one pass, but for sums that overflow."""
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
+
+
+def as_numbers(value: Any, device: torch.device | None = None) -> torch.Tensor:
+    """Numbers as users have them (a tensor, an array, a Series, a list, a number) as a dense tensor.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it holds something else, or a masked array leaves some out.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_meta or value.is_nested:
+            raise TypeError("a tensor without values in every place")
+        return value.to(device)
+    if np.ma.is_masked(value):
+        raise ValueError("a masked array")
+    array = np.array(value)  # a copy: torch takes neither negative strides nor the other byte order
+    return torch.as_tensor(array.astype(array.dtype.newbyteorder("=")), device=device)
+
+
 def delta(value: torch.Tensor, event_dim: int) -> Any:
     """A deterministic distribution that adds nothing to the density."""
-    return dist.Delta(value, event_dim=event_dim).mask(False)
+    return dist.Delta(value, event_dim=event_dim, validate_args=False).mask(False)
 
 
 def value_type(fn: Any) -> tuple[torch.dtype, torch.device | None]:
