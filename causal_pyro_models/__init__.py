@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         counterfactual as counterfactual,
         diagnose as diagnose,
         dose_response as dose_response,
+        ett as ett,
         fit as fit,
         fit_guide as fit_guide,
         ite as ite,
@@ -67,7 +68,7 @@ _HOMES = {
     "models": "CausalFlow StructuralCausalModel load save",
     "inference": (
         "AmortizedGuide Draws Estimate ImportanceSampling NUTS Noise Worlds abduct ate att cate cde "
-        "counterfactual diagnose dose_response fit fit_guide ite nde nie odds_ratio path_specific pn pns "
+        "counterfactual diagnose dose_response ett fit fit_guide ite nde nie odds_ratio path_specific pn pns "
         "ps risk_ratio sample sbc to_inference_data worlds"
     ),
 }

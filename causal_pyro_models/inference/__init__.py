@@ -4,7 +4,7 @@ from causal_pyro_models.inference.abduction import Method, abduct
 from causal_pyro_models.inference.calibration import Calibration, sbc
 from causal_pyro_models.inference.diagnostics import Diagnosis, diagnose
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
-from causal_pyro_models.inference.effects import ate, att, cate, ite
+from causal_pyro_models.inference.effects import ate, att, cate, ett, ite
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.guides import AmortizedGuide, fit_guide
 from causal_pyro_models.inference.importance import ImportanceSampling
@@ -36,6 +36,7 @@ __all__ = [
     "counterfactual",
     "diagnose",
     "dose_response",
+    "ett",
     "fit",
     "fit_guide",
     "ite",

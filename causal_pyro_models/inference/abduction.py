@@ -135,6 +135,10 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
 
     with pyro.validation_enabled(False) if latents else nullcontext():
         trace = traced(complete)
+    if unseen := [name for name in target.data if name not in trace.nodes]:
+        raise EvidenceError(
+            f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
+        )
     replay, noise, parameters, event_dims = {}, {}, {}, {}
     for name, site in trace.nodes.items():
         if site["type"] != "sample":

@@ -168,7 +168,7 @@ def _checked(
     if isinstance(evidence, str) or not isinstance(evidence, Sequence) or not evidence:
         raise QueryError(f"evidence must be a list of names of sites, at least one, got {evidence!r:.80}.")
     for name in evidence:
-        if name not in program.sites:
+        if not isinstance(name, str) or name not in program.sites:
             raise unknown_variable(name, program.sites, "site")
     if seen := [name for name, site in program.sites.items() if site.observed]:
         raise ModelError(f"{seen} are observed in the model, which must be free to simulate: drop obs=.")

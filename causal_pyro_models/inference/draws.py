@@ -38,7 +38,7 @@ class Draws(Mapping[str, torch.Tensor]):
     pareto_k: torch.Tensor | None = None
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        if name not in self.sites:
+        if not isinstance(name, str) or name not in self.sites:
             raise unknown_variable(name, self.sites, "site")
         return self.sites[name]
 
@@ -176,7 +176,7 @@ class Worlds(Mapping[str, Draws]):
     noise: Noise
 
     def __getitem__(self, name: str) -> Draws:
-        if name not in self.draws:
+        if name not in list(self.draws):
             raise unknown_variable(name, self.draws, "world")
         return self.draws[name]
 

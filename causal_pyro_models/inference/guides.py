@@ -14,7 +14,7 @@ from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoNormal
 from torch import nn
 from torch.distributions import biject_to
 
-from causal_pyro_models.errors import AbductionError, FitError, QueryError, checked_count
+from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError, checked_count
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
 from causal_pyro_models.inference.target import Target, latents_of
@@ -38,6 +38,11 @@ class AmortizedGuide(nn.Module):
 
     def __init__(self, target: Target, hidden: int = 64) -> None:
         super().__init__()
+        if not isinstance(target, Target):
+            raise AbductionError(
+                f"AmortizedGuide cannot be made from {type(target).__name__}: leave that to fit_guide(model, evidence, "
+                f"AmortizedGuide)."
+            )
         if target.program.plated:
             raise AbductionError("AmortizedGuide needs a model of one unit; use AutoNormal where a model has plates.")
         latents = [target.latent_name(name) for name in target.relevant()]
@@ -155,11 +160,24 @@ def fit_guide(
         if isinstance(guide, type) and issubclass(guide, AutoGuide):
             trained = guide(density)
         elif isinstance(guide, type):
-            trained = guide(target)
+            trained = _made(guide, target)
         else:
             trained = guide
         _train(target, density, trained, steps, learning_rate, num_particles, progress)
     return trained
+
+
+def _made(guide: type, target: Target) -> Any:
+    """A guide from its class."""
+    try:
+        return guide(target)
+    except CausalError:
+        raise
+    except Exception as error:
+        raise AbductionError(
+            f"{guide.__name__} cannot be made from the posterior to approximate, a Target: {type(error).__name__}: "
+            f"{error!s:.200}. Give a class such as AutoNormal or AmortizedGuide, or a guide that is made already."
+        ) from error
 
 
 def _target(model: Model, evidence: Any) -> Target:

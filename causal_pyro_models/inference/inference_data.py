@@ -108,14 +108,18 @@ def _check(**given: tuple[object, Any]) -> None:
 
 
 def _observed(observed: Any) -> Arrays:
-    if hasattr(observed, "columns"):
+    if hasattr(getattr(observed, "columns", None), "duplicated"):
         observed = {name: observed[name].to_numpy() for name in observed.columns}
     if not isinstance(observed, Mapping):
         raise QueryError(f"observed must be a dict from site to values or a DataFrame, got {type(observed).__name__}.")
-    data = {str(name): _array(value) for name, value in observed.items()}
-    for name, value in data.items():
-        if value.dtype.kind not in "biuf":
-            raise DataError(f"the observed values of {name!r} must be numbers, got {value.dtype}.")
+    data = {}
+    for name, value in observed.items():
+        try:
+            data[str(name)] = _array(value)
+        except ValueError as error:
+            raise DataError(f"the observed values of {name!r} must be an array of numbers: {error}.") from error
+        if (kind := data[str(name)].dtype).kind not in "biuf":
+            raise DataError(f"the observed values of {name!r} must be numbers, got {kind}.")
     return data
 
 

@@ -241,7 +241,7 @@ def _mediators(program: Program, mediators: Any, treatment: Treatment, outcome: 
     if not names:
         raise QueryError("a direct or indirect effect needs mediators, got none; for the total effect, ask ate.")
     for name in names:
-        if name not in program.sites:
+        if not isinstance(name, str) or name not in program.sites:
             raise unknown_variable(name, program.sites, "site")
         if name in treatment or name == outcome:
             raise QueryError(f"the mediator {name!r} is also the treatment or the outcome.")

@@ -4,17 +4,25 @@ import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from statistics import NormalDist
 from typing import Any
 
 import torch
 
-from causal_pyro_models.errors import CausalError, InterventionError, ModelError, QueryError, unknown_variable
+from causal_pyro_models.errors import (
+    CausalError,
+    InterventionError,
+    ModelError,
+    QueryError,
+    checked_count,
+    unknown_variable,
+)
 from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abduct
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.prediction import predict
-from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.inference.prediction import check_abducted, predict
+from causal_pyro_models.inference.program import Program, Site, inspect_model
 from causal_pyro_models.scm.interventions import Intervention
 from causal_pyro_models.scm.sites import Model, describe_support
 
@@ -56,6 +64,7 @@ class Population:
         program = inspect_model(model)
         check_samples(num_samples)
         if isinstance(evidence, Noise):
+            check_abducted(method, num_samples)
             return cls(program, evidence, True)
         if informed(program, evidence):
             return cls(program, _abducted(model, {} if evidence is None else evidence, method, num_samples), True)
@@ -148,7 +157,7 @@ class Population:
             interval: from the value and its margin, where the draws are simulated units (delta method).
             over, labels: what the entries of the effect are.
         """
-        if isinstance(level, bool) or not isinstance(level, float) or not 0.0 < level < 1.0:
+        if not isinstance(level, Real) or not 0.0 < level < 1.0:
             raise QueryError(f"level must lie between 0 and 1, such as 0.95, got {level!r}.")
         means, weights = (terms, self.noise.weights) if per_unit else self._over_units(terms)
         count = len(means)
@@ -212,16 +221,14 @@ def informed(program: Program, evidence: Any) -> bool:
 
 def check_number(name: str, value: Any) -> None:
     """Refuse a treatment that no factual value can be compared with."""
-    if not isinstance(value, float | int | torch.Tensor):
+    if not isinstance(value, Real | torch.Tensor):
         raise InterventionError(f"treatment {name!r} must be a number, to tell who was treated, got {value!r}.")
 
 
 def check_samples(num_samples: int | None) -> None:
     """Refuse a number of draws that no spread can be computed from."""
-    if num_samples is not None and (
-        isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 2
-    ):
-        raise QueryError(f"num_samples must be an integer of at least 2, got {num_samples!r}.")
+    if num_samples is not None:
+        checked_count(num_samples, "num_samples", 2)
 
 
 def check_outcome(program: Program, outcome: str | Mapping[str, Any], *worlds: Do) -> None:
@@ -239,18 +246,26 @@ def check_outcome(program: Program, outcome: str | Mapping[str, Any], *worlds: D
                 f"function that makes one of it, such as lambda world: world[{name!r}][..., 0]."
             )
         if isinstance(outcome, Mapping):
-            _check_event(name, outcome[name], program.sites[name].support)
+            _check_event(name, outcome[name], program.sites[name])
 
 
-def _check_event(name: str, value: Any, support: Any) -> None:
+def _check_event(name: str, value: Any, site: Site) -> None:
     """Refuse an event that can never happen; where parents bear on the support (None), only what is no number."""
+    support = site.support
     try:
         number = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(f"an event is a site and a number, got {name!r}: {value!r:.80}.") from None
+    if number.dim():
+        raise QueryError(f"an event is a site and a single number, got {name!r}: {value!r:.80}.")
     if not bool((torch.isfinite(number) if support is None else support.check(number)).all()):
         takes = "finite numbers" if support is None else describe_support(support)
         raise QueryError(f"the event {name!r}: {value!r:.80} never happens: the site takes {takes}.")
+    if not site.deterministic and support is not None and not support.is_discrete:
+        raise QueryError(
+            f"the event {name!r}: {value!r:.80} has probability zero, since the site is continuous: ask about a range, "
+            f"such as lambda world: world[{name!r}] > {value!r:.80}."
+        )
 
 
 def arms(program: Program, treatment: Treatment) -> tuple[dict[str, Intervention], dict[str, Intervention]]:

@@ -89,8 +89,8 @@ def worlds(
             f"worlds takes a dict from the name of each world, at least one, to its intervention, got {do!r:.80}."
         )
     do = {name: checked_do(actions, f"the do of world {name!r}") for name, actions in do.items()}
-    if isinstance(evidence, Noise) and not (method is None and num_samples is None):
-        raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
+    if isinstance(evidence, Noise):
+        check_abducted(method, num_samples)
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
         noise = evidence if isinstance(evidence, Noise) else abducted(program, evidence, method, num_samples)
@@ -135,6 +135,12 @@ def counterfactual(
         tensor([0.5000])
     """
     return worlds(model, evidence, {"do": do}, method, num_samples, seed)["do"]
+
+
+def check_abducted(method: object, num_samples: int | None) -> None:
+    """Refuse settings of an abduction where the noise itself is given."""
+    if method is not None or num_samples is not None:
+        raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
 
 
 def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:

@@ -121,11 +121,8 @@ def fit(
         raise FitError(f"fit trains a torch.nn.Module with an objective, got {type(model).__name__}.")
     if missing := [name for name in ("encode", "initialise", "losses", "finish") if not hasattr(model, name)]:
         raise FitError(f"fit trains a model with an objective, and {type(model).__name__} has no {missing[0]}().")
-    try:
-        model.to(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise QueryError(f"the device {device!r} cannot be used: {reason:.200}. Take 'cpu' or 'cuda'.") from error
+    if device is not None:
+        model.to(_usable(device))
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
         values = model.encode(data)
         train, held_out = _split(values, validation)
@@ -249,10 +246,23 @@ def _batches(values: Values, size: int) -> Iterator[Values]:
             yield _part(values, order[start : start + size])
 
 
+def _usable(device: object) -> torch.device:
+    """A device, once a tensor was there and back."""
+    try:
+        if isinstance(device, bool) or not isinstance(device, str | int | torch.device):
+            raise TypeError(f"it is of type {type(device).__name__}")
+        found = torch.device(device)
+        torch.zeros((), device=found).item()
+    except (AssertionError, RuntimeError, TypeError) as error:  # the first where torch was built without CUDA
+        reason = str(error).splitlines()[0].removesuffix(".")
+        raise QueryError(f"the device {device!r:.80} cannot be used: {reason:.200}. Take 'cpu' or 'cuda'.") from error
+    return found
+
+
 def _check_settings(steps: int, batch_size: int, learning_rate: float, validation: float, patience: int) -> None:
     for name, count in {"steps": steps, "batch_size": batch_size, "patience": patience}.items():
         checked_count(count, name)
-    if not isinstance(learning_rate, Real) or not 0.0 < learning_rate < math.inf:
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or not 0.0 < learning_rate < math.inf:
         raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
     if not isinstance(validation, Real) or not 0.0 < validation <= 0.5:
         raise QueryError(f"validation is the share of units held out, above 0 and at most 0.5, got {validation!r:.80}.")

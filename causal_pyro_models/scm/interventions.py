@@ -185,8 +185,7 @@ def _called(name: str, function: Callable[[torch.Tensor], Any], natural: torch.T
     except Exception as error:
         raise InterventionError(
             f"the function given for site {name!r} fails on its natural value, a tensor of shape "
-            f"{tuple(natural.shape)}: {type(error).__name__}: {error!s:.200}. It takes that tensor alone, and gives one "
-            f"back."
+            f"{tuple(natural.shape)}: {type(error).__name__}: {error!s:.200}. It takes that tensor, and nothing else."
         ) from error
 
 
@@ -210,7 +209,7 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
         x = as_numbers(value, device)
     except (TypeError, ValueError, RuntimeError):
         raise InterventionError(
-            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a tensor."
+            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a dense tensor."
         ) from None
     cast = x if x.is_complex() else x.to(dtype)
     if x.is_complex() or not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
