@@ -260,13 +260,24 @@ def _is_helper(site: Any) -> bool:
     return is_auxiliary(site) or bool(site["infer"].get("is_auxiliary"))
 
 
+def _check_units(target: Target, trace: Any) -> None:
+    """Refuse a guide that was trained on other units, and has parameters for each."""
+    for name, value in latents_of(trace).items():
+        batch = value.shape[: value.dim() - trace.nodes[name]["fn"].event_dim]
+        if not target.program.plated and batch and batch[-1] not in (1, target.units):
+            raise AbductionError(
+                f"the guide gives {name!r} for {batch[-1]} units where the evidence has {target.units}: train it on "
+                f"this evidence, or train an AmortizedGuide, which answers for any units."
+            )
+
+
 def run_guide(
     guide: Callable[..., Any] | None, target: Target, wanted: Collection[str], draws: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Draws of the noise sites of a guide, and their log density under it; nothing and zero without a guide."""
     if guide is None:
         return {}, torch.zeros(())
-    _check_sites(target, guide, wanted)
+    _check_units(target, _check_sites(target, guide, wanted))
     trace = traced(_in_plates(guide, target, draws), "the guide")
     log_q = torch.zeros(())
     for site in trace.nodes.values():
