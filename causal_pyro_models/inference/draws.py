@@ -55,6 +55,8 @@ class Draws(Mapping[str, torch.Tensor]):
         rows = [f"  {name}: {tuple(value.shape)} {value.dtype}" for name, value in self.sites.items()]
         if self.ess is not None:
             rows.append(f"  effective sample size: {self.ess.min():.0f} (lowest of {self.ess.numel()})")
+        if self.pareto_k is not None:
+            rows.append(f"  Pareto k-hat: {self.pareto_k.max():.2f} (highest of {self.pareto_k.numel()})")
         return f"{type(self).__name__}(\n" + "\n".join(rows) + "\n)"
 
     @property
@@ -163,7 +165,7 @@ class Noise(Draws):
     divergences: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Worlds(Mapping[str, Draws]):
     """Several worlds on the same noise: a mapping from the name of a world to its :class:`Draws`.
 
@@ -174,6 +176,13 @@ class Worlds(Mapping[str, Draws]):
 
     draws: Mapping[str, Draws]
     noise: Noise
+
+    def __repr__(self) -> str:
+        shapes = {
+            world: ", ".join(f"{name} {tuple(value.shape)}" for name, value in draws.sites.items())
+            for world, draws in self.draws.items()
+        }
+        return "Worlds(\n" + "\n".join(f"  {world}: {sites}" for world, sites in shapes.items()) + "\n)"
 
     def __getitem__(self, name: str) -> Draws:
         if name not in list(self.draws):
