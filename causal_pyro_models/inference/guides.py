@@ -1,5 +1,6 @@
 """Guides over noise sites: proposals for abduction, trained on the evidence lower bound."""
 
+import functools
 import math
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.infer import Trace_ELBO
-from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoNormal
+from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoLaplaceApproximation, AutoNormal
 from torch import nn
 from torch.distributions import biject_to
 
@@ -45,6 +46,11 @@ class AmortizedGuide(nn.Module):
             )
         if target.program.plated:
             raise AbductionError("AmortizedGuide needs a model of one unit; use AutoNormal where a model has plates.")
+        if not target.data:
+            raise AbductionError(
+                "AmortizedGuide computes the noise from the evidence, and none was given: pass what the model has "
+                "observed as evidence, or use AutoNormal."
+            )
         latents = [target.latent_name(name) for name in target.relevant()]
         sites = traced(target.model()).nodes
         self.shapes = {name: sites[name]["fn"].event_shape for name in latents}
@@ -216,9 +222,9 @@ def _train(
 
     if not isinstance(guide, nn.Module):
         raise AbductionError(f"a guide to train must be a torch module, got {type(guide).__name__}: make it one.")
-    if isinstance(guide, AutoDelta):
+    if isinstance(guide, AutoDelta | AutoLaplaceApproximation):
         raise AbductionError(
-            "AutoDelta is a point estimate and says nothing of uncertainty: use AutoNormal or another."
+            f"{type(guide).__name__} is a point estimate and says nothing of uncertainty: use AutoNormal or another."
         )
     elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=target.program.nesting, vectorize_particles=True)
     with torch.enable_grad(), pyro.validation_enabled(False):
@@ -274,14 +280,24 @@ def _check_units(target: Target, trace: Any) -> None:
 def run_guide(
     guide: Callable[..., Any] | None, target: Target, wanted: Collection[str], draws: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Draws of the noise sites of a guide, and their log density under it; nothing and zero without a guide."""
+    """Draws of the noise sites of a guide, and their log density under it; nothing and zero without a guide.
+
+    The density is ``(draws, units)``, or ``(draws,)`` where the guide draws units together, as autoguides of one joint
+    normal do.
+    """
     if guide is None:
         return {}, torch.zeros(())
     _check_units(target, _check_sites(target, guide, wanted))
     trace = traced(_in_plates(guide, target, draws), "the guide")
-    log_q = torch.zeros(())
-    for site in trace.nodes.values():
-        if site["type"] == "sample" and not is_auxiliary(site):
-            log_q = log_q + target.per_unit(site["fn"].log_prob(site["value"]), draws)
-    helpers = {name for name, site in trace.nodes.items() if site["type"] == "sample" and _is_helper(site)}
-    return {name: value for name, value in latents_of(trace).items() if name not in helpers}, log_q
+    sites = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
+    parts = [target.per_unit(site["fn"].log_prob(site["value"]), draws) for site in sites.values()]
+    if any(all(frame.dim != -1 for frame in site["cond_indep_stack"]) for site in sites.values()):
+        parts = [part.reshape(draws, -1).sum(1) for part in parts]
+    proposed = {name: value for name, value in latents_of(trace).items() if not _is_helper(sites[name])}
+    for name, value in proposed.items():
+        if draws > 1 and bool((value == value[:1]).all()):
+            raise AbductionError(
+                f"every draw of {name!r} from the guide is the same, a point estimate that says nothing of "
+                f"uncertainty: give it a density, such as AutoNormal has."
+            )
+    return proposed, functools.reduce(torch.add, parts)

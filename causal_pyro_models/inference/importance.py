@@ -59,7 +59,10 @@ class ImportanceSampling:
         with pyro.validation_enabled(False):
             proposed, log_q = run_guide(self.guide, target, wanted, num_samples)
             trace = traced(poutine.condition(target.model(num_samples), data=proposed))
-            log_weights = target.log_likelihood(trace, num_samples) - log_q
+            log_p = target.log_likelihood(trace, num_samples)
+            if log_q.dim() == 1:
+                log_p = log_p.reshape(num_samples, -1).sum(1)
+            log_weights = log_p - log_q
         latents = {**latents_of(trace), **proposed}
         return _weighted({name: latents[name] for name in wanted}, log_weights)
 
@@ -99,7 +102,8 @@ def _pareto_smooth(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
 
     raw = log_weights.double().movedim(0, -1).cpu().numpy()
     flat = raw.reshape(-1, raw.shape[-1])
-    smoothed, k = arviz.psislw(np.where(np.isneginf(flat), np.finfo(float).min / 4, flat))
+    with np.errstate(over="ignore"):  # in the fit, of terms whose share then is zero
+        smoothed, k = arviz.psislw(np.where(np.isneginf(flat), np.finfo(float).min / 4, flat))
     k = np.where(np.isinf(k) & (smoothed.max(-1) < np.log(LARGE_WEIGHT)), 0.0, k)
     smoothed = torch.from_numpy(np.asarray(smoothed).reshape(raw.shape)).to(log_weights.device).movedim(-1, 0)
     smoothed = smoothed - smoothed.logsumexp(0)

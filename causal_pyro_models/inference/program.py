@@ -73,12 +73,14 @@ class Program:
     Attributes:
         nesting: how many dimensions its plates take; 1 for a model of one unit, which gets a plate over units.
         plated: whether the model declares its own plates.
+        subsampled: its plates that hold a part of their units only.
     """
 
     model: Model
     sites: Mapping[str, Site]
     nesting: int
     plated: bool
+    subsampled: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -193,7 +195,8 @@ def inspect_model(model: Model) -> Program:
     frames = [frame for site in nodes.values() for frame in site["cond_indep_stack"]]
     nesting = max((-frame.dim for frame in frames if frame.vectorized), default=0)
     sites = {name: _site(site) for name, site in nodes.items()}
-    return Program(model, sites, nesting if frames else 1, bool(frames))
+    subsampled = dict.fromkeys(frame.name for frame in frames if frame.full_size not in (None, frame.size))
+    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled))
 
 
 def _site(site: Any) -> Site:
