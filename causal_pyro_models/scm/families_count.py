@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributions as td
 
 from causal_pyro_models.errors import EvidenceError
+from causal_pyro_models.scm.density import given_probs
 from causal_pyro_models.scm.mechanisms import Distribution, Mechanism, evidence, mechanism, quantile, unregistered
 from causal_pyro_models.scm.quantiles import normal_cdf, normal_score, standard_score
 
@@ -140,10 +141,11 @@ def gate_logits(distribution: dist.ZeroInflatedDistribution) -> Tensor:
 
 def _probabilities(distribution: Distribution) -> tuple[Tensor, Tensor]:
     """Probabilities of success and failure in float64, both without cancellation."""
-    if "logits" in distribution.__dict__ and distribution._param is distribution.logits:
+    given = given_probs(distribution)
+    if given is None:
         logits = distribution.logits.double()
         return torch.sigmoid(logits), torch.sigmoid(-logits)
-    probs = distribution.probs.double()
+    probs = given.double()
     return probs, 1 - probs
 
 

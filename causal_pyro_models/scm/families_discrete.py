@@ -11,6 +11,7 @@ from torch import Tensor, distributions as td
 from torch.nn.functional import logsigmoid, one_hot
 
 from causal_pyro_models.errors import EvidenceError
+from causal_pyro_models.scm.density import given_probs
 from causal_pyro_models.scm.mechanisms import (
     Distribution,
     Mechanism,
@@ -44,8 +45,8 @@ def truncated_logistic(lower: Tensor, upper: Tensor) -> Tensor:
 
 def log_probabilities(distribution: Distribution) -> Tensor:
     """Log probabilities; a probability of zero stays zero, torch would clamp it."""
-    given = vars(distribution).get("probs")
-    log_weights: Tensor = given.double().log() if given is distribution._param else distribution.logits
+    given = given_probs(distribution)
+    log_weights: Tensor = distribution.logits if given is None else given.double().log()
     return log_weights
 
 
@@ -85,8 +86,8 @@ def logistic_given_sign(logits: Tensor, positive: Tensor) -> Tensor:
 @mechanism.register(td.Bernoulli)
 def _bernoulli(distribution: td.Bernoulli) -> Mechanism:
     """The logistic threshold ``y = 1[e > -logit]``: the monotone mechanism, and Gumbel-max with two categories."""
-    given = vars(distribution).get("probs")
-    logits = torch.logit(given.double()) if given is distribution._param else distribution.logits
+    given = given_probs(distribution)
+    logits = distribution.logits if given is None else torch.logit(given.double())
     return Mechanism(
         standard(dist.Logistic, logits, 0, 1, dtype=torch.float64),
         lambda e: (e > -logits).to(distribution._param.dtype),

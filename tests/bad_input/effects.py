@@ -207,7 +207,7 @@ SPECIAL = [
     Bad("necessity of a continuous outcome", QueryError, ("'M'", "0 or 1", "event"), lambda: pn(treated, ARMS, "M", **SOME)),
     Bad("necessity where nobody is treated", EvidenceError, ("treated", "probability zero"), lambda: pn(never, ARMS, "Y", **SOME)),
     Bad("sufficiency where everybody has the outcome", EvidenceError, ("untreated", "without the outcome"), lambda: ps(treated, ARMS, lambda w: w["Y"] == w["Y"], **SOME)),
-    Bad("necessity of three values", InterventionError, ("'T'", "two values"), lambda: pns(three, {"T": (0, 1)}, {"Y": 1.0}, **SOME)),
+    Bad("necessity of three values", InterventionError, ("'T'", "two values"), lambda: pns(three, {"T": (0, 1)}, lambda w: w["Y"] > 0, **SOME)),
     Bad("necessity of two treatments", InterventionError, ("one treatment",), lambda: pn(treated, {"T": (0.0, 1.0), "Z": (0.0, 1.0)}, "Y", **SOME)),
     Bad("necessity by a function", InterventionError, ("'T'", "number"), lambda: pn(treated, {"T": (0.0, lambda t: t)}, "Y", **SOME)),
     Bad("an effect of None", ModelError, ("callable", "NoneType"), lambda: ate(None, ARMS, "Y")),
