@@ -9,7 +9,7 @@ import numpy as np
 from causal_pyro_models.errors import DataError
 from causal_pyro_models.inference.calibration import BINS, Calibration, ecdf_band
 from causal_pyro_models.inference.training import FitResult
-from causal_pyro_models.plots.style import BLUE, GREY, INK, PALE, VERMILLION, new_axes, styled
+from causal_pyro_models.plots.style import BLUE, GREY, INK, PALE, VERMILLION, expect, new_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +31,14 @@ def plot_fit_history(result: FitResult, ax: Axes | None = None) -> Axes:
 
     Raises:
         DataError: a training without a validation.
+        QueryError: something else than what a training came to.
 
     Example:
         >>> history = {"step": [1, 2, 3], "loss": [3.0, 2.0, 1.5], "validation": [3.1, 2.2, 2.3]}
         >>> plot_fit_history(FitResult(history, best_step=2, steps=3, seconds_per_step=0.1)).get_xlabel()
         'step'
     """
+    expect(result, FitResult, "fit(model, data)")
     steps = np.asarray(result.history.get("step", []), dtype=float)
     if not len(steps):
         raise DataError("the history of this training is empty: nothing was validated.")
@@ -73,6 +75,9 @@ def plot_ranks(calibration: Calibration) -> Figure:
     Returns:
         The figure.
 
+    Raises:
+        QueryError: something else than a calibration.
+
     References:
         Säilynoja, Bürkner and Vehtari (2022), Graphical test for discrete uniformity.
 
@@ -84,6 +89,7 @@ def plot_ranks(calibration: Calibration) -> Figure:
     """
     import matplotlib.pyplot as plt
 
+    expect(calibration, Calibration, "sbc(model, method, evidence)")
     adjusted = calibration.p_values["adjusted"]
     across = 1 if len(adjusted) <= 4 else 2
     rows = -(-len(adjusted) // across)

@@ -131,19 +131,27 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
         'drug'
     """
     before = table(baseline, "baseline")
-    if not predicted:
-        raise DataError("predicted holds no intervention to plot.")
+    for what, tables in (("predicted", predicted), ("measured", measured)):
+        if not isinstance(tables, Mapping):
+            raise DataError(f"{what} must be a dict from intervention to a table, got {type(tables).__name__}.")
+        if not tables:
+            raise DataError(f"{what} holds no intervention to plot: give at least one.")
+    if len(before) < 2:
+        raise DataError("baseline has a single row, so shifts have no scale: give 2 or more.")
     if constant := [str(name) for name in before if before[name].std() == 0]:
         raise DataError(f"{constant} are constant in the baseline, so shifts have no scale: leave them out.")
-    tables = {}
+    pairs = {}
+    names = list(before)
     for name, samples in predicted.items():
         if name not in measured:
             raise unknown_variable(name, measured, "measured intervention")
-        tables[name] = table(samples, f"predicted[{name!r}]"), table(measured[name], f"measured[{name!r}]")
-    first = next(iter(tables.values()))
-    names = shared(before[shared(before, first[0], "baseline and predicted")], first[1], "baseline and measured")
-    figure, axes = panels(len(tables), width=2.1, height=0.9 + 0.19 * len(names), columns=5)
-    for i, ((title, (model, data)), ax) in enumerate(zip(tables.items(), axes, strict=True)):
+        pairs[name] = table(samples, f"predicted[{name!r}]"), table(measured[name], f"measured[{name!r}]")
+        if len(pairs[name][1]) < 2:
+            raise DataError(f"measured[{name!r}] has a single row, so its mean has no error: give 2 or more.")
+        for what, frame in zip((f"predicted[{name!r}]", f"measured[{name!r}]"), pairs[name], strict=True):
+            names = shared(before[names], frame, f"baseline and {what}")
+    figure, axes = panels(len(pairs), width=2.1, height=0.9 + 0.19 * len(names), columns=5)
+    for i, ((title, (model, data)), ax) in enumerate(zip(pairs.items(), axes, strict=True)):
         _shifts(ax, before, model, data, names)
         ax.set_title(title)
         ax.set_yticks(range(len(names)), names if i % 5 == 0 else [])

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.inference.draws import Draws, Worlds
 from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.plots.style import BLUE, CYCLE, GREY, INK, MARKERS, legend, named, new_axes, panels, styled
+from causal_pyro_models.plots.style import (
+    BLUE,
+    CYCLE,
+    GREY,
+    INK,
+    MARKERS,
+    expect,
+    legend,
+    named,
+    new_axes,
+    panels,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +34,7 @@ if TYPE_CHECKING:
 def plot_counterfactual(
     worlds: Worlds,
     factual: str,
-    sites: Sequence[str] | None = None,
+    sites: str | Sequence[str] | None = None,
     unit: int | Sequence[int] = 0,
     level: float = 0.95,
     units: str | Mapping[str, str] = "",
@@ -41,6 +54,7 @@ def plot_counterfactual(
 
     Raises:
         DataError: a site that is not a scalar for each unit, or a unit that is not there.
+        QueryError: something else than worlds, names and numbers of units.
         UnknownVariableError: a site or world that is not there.
 
     Example:
@@ -53,10 +67,13 @@ def plot_counterfactual(
         >>> [ax.get_xlabel() for ax in plot_counterfactual(result, "as it was", unit=[0, 1]).axes]
         ['X', 'Y']
     """
+    expect(worlds, Worlds, "worlds(model, evidence, do)")
     was = worlds[factual]
     others = [name for name in worlds if name != factual]
-    shown = [unit] if isinstance(unit, int) else list(unit)
-    names = list(sites) if sites is not None else [name for name in was if _is_scalar(was, name)]
+    shown = _several(unit, Integral, "unit must be the number of a unit or a list of them")
+    names = [name for name in was if _is_scalar(was, name)]
+    if sites is not None:
+        names = _several(sites, str, "sites must be the name of a site or a list of them")
     _check_shown(was, names, shown)
     figure, axes = panels(len(names), width=2.2, height=0.75 + 0.16 * len(shown) * (len(others) + 1))
     for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
@@ -74,6 +91,14 @@ def plot_counterfactual(
         ax.margins(x=0.12)
     legend(figure, axes[0])
     return figure
+
+
+def _several(value: Any, kind: type, expected: str) -> list[Any]:
+    """One or several as a list."""
+    several = [value] if isinstance(value, kind) or not isinstance(value, Iterable) else list(value)
+    if bad := [one for one in several if isinstance(one, bool) or not isinstance(one, kind)]:
+        raise QueryError(f"{expected}, got {bad[0]!r:.80}.")
+    return several
 
 
 def _is_scalar(draws: Draws, name: str) -> bool:
@@ -123,7 +148,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         The axes.
 
     Raises:
-        QueryError: an estimate without a grid of numbers.
+        QueryError: something else than an estimate, or one without a grid of numbers.
 
     Example:
         >>> import torch
@@ -133,6 +158,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         >>> plot_dose_response(curve, "Y (mg)").get_ylabel()
         'mean of Y (mg)'
     """
+    expect(estimate, Estimate, "dose_response(model, treatment, grid, outcome)")
     if estimate.over is None or not all(isinstance(x, int | float) for x in estimate.labels):
         raise QueryError(f"a dose-response curve needs a grid of numbers, and {estimate.name!r} has {estimate.labels}.")
     order = np.argsort(estimate.labels)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from causal_pyro_models.errors import DataError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.plots.layout import Point, layered
-from causal_pyro_models.plots.style import BLUE, INK, VERMILLION, styled
+from causal_pyro_models.plots.style import BLUE, INK, VERMILLION, check_axes, expect, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,10 @@ def plot_graph(graph: CausalGraph, ax: Axes | None = None) -> Axes:
     Returns:
         The axes.
 
+    Raises:
+        DataError: a graph without variables.
+        QueryError: something else than a graph or axes.
+
     Example:
         >>> plot_graph(CausalGraph.from_edges([("Z", "X"), ("X", "Y")], bidirected=[("X", "Y")])).get_aspect()
         1.0
@@ -37,6 +42,10 @@ def plot_graph(graph: CausalGraph, ax: Axes | None = None) -> Axes:
     import matplotlib.pyplot as plt
     from matplotlib.textpath import TextPath
 
+    expect(graph, CausalGraph, "CausalGraph.from_edges(edges)")
+    check_axes(ax)
+    if not graph.variables:
+        raise DataError("there is nothing to plot: the graph has no variables.")
     widths = {v: max(1.2, TextPath((0, 0), v, size=LABEL).get_extents().width) + 1.0 for v in graph.variables}
     places, routes = layered(graph, widths)
     route_xs = [x for route in routes.values() for x, _ in route]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from causal_pyro_models.errors import DataError
+from causal_pyro_models.errors import DataError, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,11 +75,37 @@ def legend(figure: Figure, ax: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper left", ncols=max(1, int(figure.get_figwidth() / entry)))
 
 
+def expect(value: object, kind: type, source: str) -> None:
+    """Refuse what is not of a kind; ``source`` says what returns one."""
+    if not isinstance(value, kind):
+        raise QueryError(f"this plot takes what {source} returns, got {type(value).__name__}.")
+
+
+def check_axes(ax: object) -> None:
+    """Refuse what cannot be drawn on."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise QueryError(f"ax must be matplotlib Axes, or None for a new figure, got {type(ax).__name__}.")
+
+
 def new_axes(ax: Axes | None, width: float = 5.0, height: float = 3.2) -> Axes:
     """The axes to draw on, in a figure of their own where none are given."""
     import matplotlib.pyplot as plt
 
+    check_axes(ax)
     return ax if ax is not None else plt.subplots(figsize=(width, height))[1]
+
+
+def as_column(values: Any, what: str, name: object) -> np.ndarray[Any, Any]:
+    """An array of one value for each row."""
+    try:
+        column = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except ValueError:  # a ragged list
+        column = np.empty((0, 0))
+    if column.ndim != 1:
+        raise DataError(f"{what} must have one number for each row in {name!r}, got {values!r:.80}.")
+    return column
 
 
 def table(values: Any, what: str) -> pd.DataFrame:
@@ -93,9 +119,14 @@ def table(values: Any, what: str) -> pd.DataFrame:
     if hasattr(values, "to_dataframe"):
         values = values.to_dataframe().drop(columns=["draw", "unit", "weight"], errors="ignore")
     elif isinstance(values, Mapping):
-        values = pd.DataFrame({name: np.asarray(column) for name, column in values.items()})
+        columns = {name: as_column(column, what, name) for name, column in values.items()}
+        if len({column.shape for column in columns.values()}) > 1:
+            raise DataError(f"{what} has columns of unequal length: { {n: len(c) for n, c in columns.items()} }.")
+        values = pd.DataFrame(columns)
     if not isinstance(values, pd.DataFrame):
         raise DataError(f"{what} must be a DataFrame, Draws or a dict of arrays, got {type(values).__name__}.")
+    if complexes := list(values.select_dtypes("complexfloating")):
+        raise DataError(f"{what} has complex numbers in {complexes}: give real and imaginary part a column each.")
     frame = values.select_dtypes(["number", "bool"])
     if frame.empty:
         raise DataError(f"{what} has no rows of numbers to plot, only {list(values.columns)} with {len(values)} rows.")
@@ -114,5 +145,7 @@ def shared(first: pd.DataFrame, second: pd.DataFrame, names: str) -> list[str]:
 
 def named(name: str, units: str | Mapping[str, str]) -> str:
     """The name of a variable with its unit, for an axis."""
+    if not isinstance(units, str | Mapping):
+        raise QueryError(f"units must be the unit of all variables or a dict by variable, got {units!r:.80}.")
     unit = units if isinstance(units, str) else units.get(name, "")
     return f"{name} ({unit})" if unit else name
