@@ -105,7 +105,12 @@ def parse(text: str, language: Language) -> Description:
     """
     if not isinstance(text, str):
         raise GraphError(f"expected a {language.name} string, got {type(text).__name__}.")
-    return _Parser(text, language).parse()
+    try:
+        return _Parser(text, language).parse()
+    except RecursionError:
+        raise GraphError(
+            f"the {language.name} graph has too many braces within braces: write its edges flat."
+        ) from None
 
 
 class _Parser:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 
 from causal_pyro_models.errors import GraphError
-from causal_pyro_models.graph.validation import Edge
+from causal_pyro_models.graph.validation import Edge, collected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ def networkx_edges(graph: "nx.DiGraph[str]") -> tuple[list[str], list[Edge], lis
             f"from_networkx takes a networkx.DiGraph, got {type(graph).__name__}. Bidirected edges go into its graph "
             f"attribute: graph.graph['bidirected'] = [('X', 'Y')]."
         )
-    return list(graph.nodes), list(graph.edges), list(graph.graph.get("bidirected", ()))
+    return list(graph.nodes), list(graph.edges), collected(graph.graph.get("bidirected", ()))
 
 
 def networkx_graph(variables: Iterable[str], edges: Iterable[Edge], bidirected: Iterable[Edge]) -> "nx.DiGraph[str]":
@@ -35,10 +35,18 @@ def matrix_edges(matrix: Any, variables: Sequence[str], arrow: str) -> list[Edge
     import numpy as np
 
     n = len(variables)
+    for labels in (matrix.index, matrix.columns) if hasattr(matrix, "columns") else ():
+        if any(isinstance(label, str) for label in labels) and list(labels) != list(variables):
+            raise GraphError(
+                f"the adjacency matrix is labelled {list(labels)}, expected {list(variables)}, in this order."
+            )
     try:
+        if np.iscomplexobj(matrix) or np.ma.is_masked(matrix):
+            raise TypeError("it is complex or masked")
         entries = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError, RuntimeError) as error:  # the last for a torch tensor that requires grad
-        raise GraphError(f"the adjacency matrix is not a matrix of numbers: {error}. Expected ({n}, {n}).") from error
+        reason = str(error).removesuffix(".")
+        raise GraphError(f"the adjacency matrix is not a matrix of numbers: {reason}. Expected ({n}, {n}).") from error
     if not n and not entries.size:
         return []
     if entries.shape != (n, n):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import singledispatch
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
 
 import pyro.distributions as dist
@@ -60,9 +60,11 @@ class Spline:
     bound: float = 4.0
 
     def __post_init__(self) -> None:
-        numbers = isinstance(self.bins, int) and isinstance(self.bound, Real)
+        numbers = isinstance(self.bins, Integral) and isinstance(self.bound, Real)
         if not (numbers and self.bins >= 2 and 0 < self.bound < math.inf):
             raise ModelError(f"a spline needs at least 2 bins and a positive bound, got {self}.")
+        object.__setattr__(self, "bins", int(self.bins))
+        object.__setattr__(self, "bound", float(self.bound))
 
     @property
     def size(self) -> int:
@@ -234,6 +236,10 @@ def _(
     return CategoricalNode(variable, parents, hidden)
 
 
+def _is_width(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
 class CausalFlow(StructuralCausalModel):
     """A flow per variable, conditioned on the variable's parents; so that its noise can be abducted.
 
@@ -285,15 +291,16 @@ class CausalFlow(StructuralCausalModel):
         residual = Spline() if residual is None else residual
         if not isinstance(residual, Spline | LocationScale):
             raise ModelError(f"residual must be Spline() or LocationScale(), got {residual!r:.80}.")
-        if not isinstance(hidden, tuple | list) or not all(isinstance(width, int) and width > 0 for width in hidden):
+        if not isinstance(hidden, tuple | list) or not all(_is_width(width) for width in hidden):
             raise ModelError(f"hidden must be a tuple of widths, such as (32, 32), got {hidden!r:.80}.")
+        hidden = tuple(int(width) for width in hidden)
         nodes = {
-            name: _node(variables[name], {p: variables[p] for p in graph.parents(name)}, residual, tuple(hidden))
+            name: _node(variables[name], {p: variables[p] for p in graph.parents(name)}, residual, hidden)
             for name in graph.variables
         }
         super().__init__(graph, nodes)
         self.variables = {name: variables[name] for name in graph.variables}
-        self.residual, self.hidden = residual, tuple(hidden)
+        self.residual, self.hidden = residual, hidden
 
     def losses(self, values: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
         """Each variable's mean negative log-likelihood, all real variables' splines evaluated together."""

@@ -35,8 +35,11 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
     Raises:
         ModelError: the model is of a family that has no file format.
         MissingFileError: there is no such folder.
+        QueryError: the path is that of a folder, or cannot be written.
     """
     _check_path(path)
+    if Path(path).is_dir():
+        raise QueryError(f"{str(path)!r} is a folder: name a file in it, such as model.safetensors.")
     if not Path(path).parent.is_dir():
         raise MissingFileError(f"there is no folder {Path(path).parent} to write {path} to: make it first.")
     if type(model) is not CausalFlow:
@@ -53,7 +56,10 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
     }
     header = {"format": FORMAT, "version": str(VERSION), "description": json.dumps(description)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, metadata=header)
+    try:
+        save_file(tensors, path, metadata=header)
+    except (SafetensorError, OSError) as error:
+        raise QueryError(f"{str(path)!r} cannot be written ({error}): name another file.") from error
 
 
 def load(path: str | PathLike[str]) -> CausalFlow:
@@ -68,7 +74,7 @@ def load(path: str | PathLike[str]) -> CausalFlow:
     """
     _check_path(path)
     if not Path(path).is_file():
-        raise MissingFileError(f"there is no file {path}.")
+        raise MissingFileError(f"there is no file {str(path)!r}: give the path that it was saved under.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -89,6 +89,8 @@ class StructuralCausalModel(nn.Module):
                 f"the graph has hidden confounding, for example {a} <-> {b}, which a model of independent nodes cannot "
                 f"express. Add the confounder as a variable, or drop the bidirected edge if you assume there is none."
             )
+        if not isinstance(nodes, Mapping):
+            raise ModelError(f"nodes must be a dict from variable to Node, got {type(nodes).__name__}.")
         for name in nodes:
             if name not in graph.variables:
                 raise unknown_variable(name, graph.variables)
@@ -120,12 +122,22 @@ class StructuralCausalModel(nn.Module):
             values: a value ``(...)`` for every variable.
 
         Raises:
-            ModelError: a variable has no value.
+            DataError: values that are not finite, or not of one shape.
+            ModelError: a variable has no value, or one that is no class of it.
         """
+        if not isinstance(values, Mapping):
+            raise DataError(f"values must be a dict from variable to tensor, got {type(values).__name__}.")
         if missing := [name for name in self.graph.variables if name not in values]:
             raise ModelError(f"no value for {', '.join(missing)}: the density needs every variable of the graph.")
         for name, node in self.nodes.items():
-            node.variable.features(name, values[name])  # refuses what is no class of a categorical variable
+            if not isinstance(values[name], Tensor) or not bool(torch.isfinite(values[name]).all()):
+                raise DataError(f"the values of {name!r} must be a tensor of finite numbers, got {values[name]!r:.80}.")
+            node.variable.features(name, values[name])  # refuses what is no class of a discrete variable
+        try:
+            torch.broadcast_shapes(*(values[name].shape for name in self.graph.variables))
+        except RuntimeError:
+            shapes = ", ".join(f"{name!r}: {tuple(values[name].shape)}" for name in self.graph.variables)
+            raise DataError(f"the values do not broadcast to one shape: {shapes}.") from None
         terms = (node.log_prob(values[name], self._parents(name, values)) for name, node in self.nodes.items())
         return reduce(torch.add, terms)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,9 @@ class Continuous:
         if np.iscomplexobj(column):
             raise DataError(f"column {name!r} holds complex numbers: give its real and imaginary part a column each.")
         try:
+            numeric = column.dtype.kind in "biuf"
+            if not numeric and (column.dtype.kind in "mM" or not all(isinstance(v, Number) for v in column)):
+                raise TypeError(f"they are of type {column.dtype}")
             values = torch.as_tensor(column.astype(np.float64))
         except (TypeError, ValueError) as error:
             raise DataError(
@@ -62,11 +66,18 @@ class Binary:
     width = 1
 
     def __post_init__(self) -> None:
-        if len(self.labels) != 2 or not _distinct(self.labels):
-            raise ModelError(f"a binary variable needs two distinct labels, got {self.labels!r}.")
+        if not isinstance(self.labels, tuple | list) or len(self.labels) != 2 or not _distinct(self.labels):
+            raise ModelError(f"a binary variable needs two distinct labels, such as (0, 1), got {self.labels!r}.")
+        object.__setattr__(self, "labels", _plain(self.labels))
 
     def features(self, name: str, value: Tensor) -> Tensor:
-        """The value as a single feature, ``(..., 1)``."""
+        """The value as a single feature, ``(..., 1)``.
+
+        Raises:
+            ModelError: a value is neither 0 nor 1.
+        """
+        if not bool(((value == 0) | (value == 1)).all()):
+            raise ModelError(f"variable {name!r} was given a value that is neither 0 nor 1.")
         return value.unsqueeze(-1)
 
     def encode(self, name: str, column: Column) -> Tensor:
@@ -90,12 +101,14 @@ class Categorical:
     labels: tuple[Label, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 2:
+        if isinstance(self.k, bool) or not isinstance(self.k, Integral) or self.k < 2:
             raise ModelError(f"a categorical variable needs k >= 2 classes, got {self.k!r}.")
+        object.__setattr__(self, "k", int(self.k))
         if not self.labels:
             object.__setattr__(self, "labels", tuple(range(self.k)))
-        if len(self.labels) != self.k or not _distinct(self.labels):
+        if not isinstance(self.labels, tuple | list) or len(self.labels) != self.k or not _distinct(self.labels):
             raise ModelError(f"a variable of {self.k} classes needs as many distinct labels, got {self.labels!r}.")
+        object.__setattr__(self, "labels", _plain(self.labels))
 
     @property
     def width(self) -> int:
@@ -125,6 +138,11 @@ def _distinct(labels: tuple[Label, ...]) -> bool:
     return all(isinstance(label, Hashable) for label in labels) and len(set(labels)) == len(labels)
 
 
+def _plain(labels: Sequence[Any]) -> tuple[Label, ...]:
+    """Labels as Python's own strings and numbers, which a file can hold."""
+    return tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
+
+
 def _check_finite(name: str, values: Column) -> None:
     if infinite := int(np.isinf(values).sum()):
         raise DataError(f"column {name!r} has {infinite} infinite values. Remove or correct these rows.")
@@ -133,7 +151,7 @@ def _check_finite(name: str, values: Column) -> None:
 def _indices(name: str, column: Column, labels: tuple[Label, ...]) -> Tensor:
     index = {label: i for i, label in enumerate(labels)}
     values = column.tolist()
-    if unknown := sorted({str(v) for v in values if v not in index}):
+    if unknown := sorted({str(v) for v in values if not isinstance(v, Hashable) or v not in index}):
         raise DataError(
             f"column {name!r} has values that are none of its labels {list(labels)!r}: {', '.join(unknown[:5])}. "
             f"Correct these rows, or declare the variable with all its labels."
@@ -185,6 +203,8 @@ def _column(name: str, column: Any) -> Column:
     if array.ndim != 1:
         raise DataError(f"column {name!r} must hold one number or label per unit, got shape {array.shape}.")
     missing = pd.isna(array)
+    if isinstance(column, np.ma.MaskedArray):
+        missing |= np.ma.getmaskarray(column)
     if count := int(missing.sum()):
         raise DataError(
             f"column {name!r} has {count} missing values, the first in row {int(missing.argmax())}. "
@@ -233,7 +253,8 @@ def _infer(name: str, column: pd.Series) -> Variable:
     if isinstance(column.dtype, pd.CategoricalDtype):
         labels = tuple(column.cat.categories.tolist())
     elif not kind.is_complex_dtype(column.dtype) and (
-        kind.is_numeric_dtype(column.dtype) or all(isinstance(value, str | bool) for value in array)
+        kind.is_numeric_dtype(column.dtype)
+        or any(all(isinstance(value, label) for value in array) for label in (str, bool | np.bool_))
     ):
         labels = tuple(np.unique(array).tolist())
     else:

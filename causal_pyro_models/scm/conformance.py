@@ -116,6 +116,8 @@ def check_mechanism(
     if not isinstance(distribution, torch.distributions.Distribution):
         raise unregistered(distribution)
     num_samples = checked_count(num_samples, "num_samples")
+    if not callable(constructor):
+        raise MechanismError(f"constructor must be a function such as quantile, got {constructor!r:.80}.")
     while isinstance(distribution, MaskedDistribution):  # a mask hides density, and changes nothing else
         distribution = distribution.base_dist
     with seeded(seed):

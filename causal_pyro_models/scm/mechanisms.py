@@ -102,8 +102,21 @@ def quantile(distribution: Distribution) -> Mechanism:
     raise unordered(distribution)
 
 
+def not_one(distribution: object) -> MechanismError:
+    """The error for what is no distribution."""
+    if isinstance(distribution, type):
+        name = distribution.__name__
+        return MechanismError(f"expected a distribution, got the class {name}: give an instance, {name}(...).")
+    return MechanismError(
+        f"expected a distribution, got {type(distribution).__name__}: give one of pyro.distributions, such as "
+        f"Normal(0.0, 1.0)."
+    )
+
+
 def unordered(distribution: Distribution) -> MechanismError:
     """The error for a family without a quantile coupling."""
+    if not isinstance(distribution, td.Distribution):
+        return not_one(distribution)
     name = type(distribution).__name__
     return MechanismError(
         f"the values of {name} have no order that a quantile coupling could follow. Leave the default mechanism in "
@@ -113,6 +126,8 @@ def unordered(distribution: Distribution) -> MechanismError:
 
 def unregistered(distribution: Distribution) -> MechanismError:
     """The error for a family without a mechanism."""
+    if not isinstance(distribution, td.Distribution):
+        return not_one(distribution)
     name = type(distribution).__name__
     return MechanismError(
         f"no mechanism is registered for {name}, so its noise cannot be made explicit. Register one with "
@@ -155,6 +170,8 @@ def evidence(distribution: Distribution, value: Tensor, support: constraints.Con
         EvidenceError: the value is not finite, outside the support, or of a shape that does not fit.
     """
     name, shape = type(distribution).__name__, distribution.batch_shape + distribution.event_shape
+    if not isinstance(value, Tensor):
+        raise EvidenceError(f"a value of {name} must be a tensor, got {value!r:.80}.")
     try:
         value = value.expand(torch.broadcast_shapes(value.shape, shape))
     except RuntimeError:
