@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from causal_pyro_models.errors import DataError, unknown_variable
+from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.models import Categorical, Continuous, StructuralCausalModel, Variable
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalMode
         its spread over the units.
 
     Raises:
-        DataError: fewer than two units.
+        DataError: fewer than two units, or values that are not tensors of finite numbers.
+        ModelError: something else than models.
+        UnknownVariableError: a variable without values.
     """
     import pandas as pd
 
     columns = {}
     for what, judged in (("model", model), ("baseline", baseline)):
+        if not isinstance(judged, StructuralCausalModel):
+            raise ModelError(f"the {what} must be a StructuralCausalModel, got {type(judged).__name__}.")
+        _check_values(data, judged.graph.variables, "data")
         nodes, graph = judged.nodes, judged.graph
         terms = {v: nodes[v].log_prob(data[v], {p: data[p] for p in graph.parents(v)}).double() for v in nodes}
         columns[what] = torch.stack([*terms.values(), sum(terms.values(), torch.zeros(()))])
@@ -53,6 +58,21 @@ def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalMode
     )
 
 
+def _check_values(values: Values, names: Iterable[str], what: str) -> None:
+    """Refuse what is no mapping to tensors ``(units,)`` of finite numbers."""
+    if not isinstance(values, Mapping):
+        raise DataError(f"{what} must be a dict from variable to tensor, got {type(values).__name__}.")
+    for name in names:
+        if name not in values:
+            raise unknown_variable(name, values)
+        value = values[name]
+        if not isinstance(value, torch.Tensor) or value.dim() != 1 or not len(value):
+            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise DataError(f"{what} must hold a tensor (units,) of {name!r}, with some units, got {shape}.")
+        if not bool(torch.isfinite(value).all()):
+            raise DataError(f"{what} has values of {name!r} that are NaN or infinite: drop those units.")
+
+
 def distances(sampled: Values, reference: Values, variables: Mapping[str, Variable]) -> dict[str, float]:
     """How far two samples of each variable are apart, from 0 to 1.
 
@@ -63,6 +83,10 @@ def distances(sampled: Values, reference: Values, variables: Mapping[str, Variab
         sampled, reference: values ``(units,)``.
         variables: the variables' kinds.
 
+    Raises:
+        DataError: values that are not tensors of finite numbers, or no units.
+        UnknownVariableError: a variable without values.
+
     Example:
         >>> distances({"X": torch.tensor([0.0, 1.0])}, {"X": torch.tensor([0.0, 0.0])}, {"X": Categorical(2)})
         {'X': 0.5}
@@ -70,10 +94,9 @@ def distances(sampled: Values, reference: Values, variables: Mapping[str, Variab
     from scipy.stats import ks_2samp
 
     found = {}
+    for what, values in (("sampled", sampled), ("reference", reference)):
+        _check_values(values, variables, what)
     for name, variable in variables.items():
-        for values in (sampled, reference):
-            if name not in values:
-                raise unknown_variable(name, values)
         a, b = sampled[name].numpy(), reference[name].numpy()
         if isinstance(variable, Continuous):
             found[name] = float(ks_2samp(a, b, method="asymp").statistic)
@@ -88,14 +111,28 @@ def correlation_gaps(sampled: Values, reference: Values, variables: Mapping[str,
 
     Args:
         sampled, reference: values ``(units,)``.
-        variables: the variables' kinds; categorical ones have no correlation and are left out.
+        variables: the variables' kinds; categorical variables, and those that are constant in either sample, have no
+            correlation and are left out.
 
     Returns:
         Columns ``first``, ``second``, ``sampled``, ``reference`` and ``gap`` (sampled minus reference).
+
+    Raises:
+        DataError: values that are not tensors of finite numbers, or no units.
+        UnknownVariableError: a variable without values.
     """
     import pandas as pd
 
-    names = [name for name, variable in variables.items() if not isinstance(variable, Categorical)]
+    for what, values in (("sampled", sampled), ("reference", reference)):
+        _check_values(values, variables, what)
+    names = [
+        name
+        for name, variable in variables.items()
+        if not isinstance(variable, Categorical)
+        and all(bool((values[name] != values[name][0]).any()) for values in (sampled, reference))
+    ]
+    if len(names) < 2:
+        return pd.DataFrame(columns=["second", "first", "sampled", "reference", "gap"])
     a, b = (np.atleast_2d(np.corrcoef([values[v].double().numpy() for v in names])) for values in (sampled, reference))
     rows = [(names[i], names[j], a[i, j], b[i, j], a[i, j] - b[i, j]) for i in range(len(names)) for j in range(i)]
     frame = pd.DataFrame(rows, columns=["second", "first", "sampled", "reference", "gap"])

@@ -10,7 +10,14 @@ import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 
-from causal_pyro_models.errors import CausalError, InterventionError, ModelError, checked_count, unknown_variable
+from causal_pyro_models.errors import (
+    CausalError,
+    InterventionError,
+    ModelError,
+    QueryError,
+    checked_count,
+    unknown_variable,
+)
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.scm.interventions import Intervention, Potential, potential
 
@@ -68,6 +75,8 @@ class AnalyticSCM(ABC):
 
     def known(self, names: Iterable[Any]) -> None:
         """Raise UnknownVariableError at the first name that is not a variable."""
+        if not isinstance(names, Iterable):
+            raise QueryError(f"expected the names of variables, got {names!r:.80}.")
         for name in names:
             if name not in self.variables:
                 raise unknown_variable(name, self.variables)
@@ -163,6 +172,14 @@ class SolvedSCM(AnalyticSCM, Generic[L]):
         """The natural indirect effect E[Y_{x0, M_{x1}} - Y_{x0}] (Pearl 2001, definition 8)."""
         control, treated = _arms(treatment)
         return self._contrast({**_potentials(mediators, treated), **control}, control, outcome, evidence)
+
+    @staticmethod
+    def checked_worlds(worlds: Any) -> None:
+        """Refuse what is no dict from the names of worlds to their interventions."""
+        if not isinstance(worlds, Mapping) or not worlds:
+            raise InterventionError(
+                f"worlds takes a dict from the name of each world, at least one, to its do, got {worlds!r:.80}."
+            )
 
     def _world(
         self, do: Do | None, evidence: Mapping[str, Any] | None = None, variables: Iterable[str] | None = None

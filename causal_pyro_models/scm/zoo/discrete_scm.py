@@ -76,6 +76,18 @@ class DiscreteLaw:
         return match
 
 
+def _check_pairs(tables: Any) -> None:
+    """Refuse tables that are not in the form of a dict to pairs."""
+    if not isinstance(tables, Mapping):
+        raise ModelError(f"tables must be a dict from variable to (parents, probabilities), got {tables!r:.80}.")
+    for name, entry in tables.items():
+        if not isinstance(entry, tuple | list) or len(entry) != 2 or not isinstance(entry[0], tuple | list):
+            raise ModelError(
+                f"the table of {name!r} must be a pair (parents, probabilities), such as ((), [0.5, 0.5]), got "
+                f"{entry!r:.80}."
+            )
+
+
 class DiscreteSCM(SolvedSCM[DiscreteLaw]):
     """Finite variables with conditional probability tables: a Pyro model of Bernoulli and Categorical sites, solved.
 
@@ -113,6 +125,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
         latent: Iterable[str] = (),
         coupling: Coupling = GUMBEL_MAX,
     ) -> None:
+        _check_pairs(tables)
         super().__init__(tuple(tables), [(p, child) for child, (ps, _) in tables.items() for p in ps], latent)
         self.coupling = coupling
         self.parents = {name: tuple(tables[name][0]) for name in self.graph.topological_order}
@@ -164,6 +177,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
             >>> round(law.probability({("treated", "Y"): 1, ("control", "Y"): 0}), 6)
             0.5
         """
+        self.checked_worlds(worlds)
         self.known(variables := self.variables if variables is None else tuple(variables))
         network = TwinNetwork(Equations(self.parents, self.tables, self.coupling))
         numbers = [network.add_world(self.checked_do(do)) for do in worlds.values()]
@@ -185,6 +199,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
             given: variable -> value, seen in the same world as the event (after the intervention).
         """
         given = given or {}
+        self.known(event)
         law = self._world(do, variables=dict.fromkeys([*event, *given]))
         return law.condition(self._states(given)).probability(self._states(event))
 

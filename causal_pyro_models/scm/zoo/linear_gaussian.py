@@ -45,7 +45,7 @@ class GaussianLaw:
         """The positions of the names."""
         places = {name: i for i, name in enumerate(self.names)}
         for name in (names := list(names)):
-            if name not in places:
+            if name not in self.names:
                 raise unknown_variable(name, self.names)
         return [places[name] for name in names]
 
@@ -126,6 +126,9 @@ class LinearGaussianSCM(SolvedSCM[GaussianLaw]):
         intercepts: Mapping[str, float] | None = None,
         latent: Iterable[str] = (),
     ) -> None:
+        for what, numbers in (("weights", weights), ("scales", scales), ("intercepts", intercepts or {})):
+            if not isinstance(numbers, Mapping):
+                raise ModelError(f"{what} must be a dict to numbers, got {numbers!r:.80}.")
         super().__init__(tuple(scales), tuple(weights), latent)
         self.weights, self.scales = dict(weights), dict(scales)
         self.known(intercepts or {})
@@ -168,6 +171,7 @@ class LinearGaussianSCM(SolvedSCM[GaussianLaw]):
             (6.0, 4.0)
         """
         evidence = evidence or {}
+        self.checked_worlds(worlds)
         self.known(evidence)
         self.known(variables := self.variables if variables is None else tuple(variables))
         factual = self._solve({})
