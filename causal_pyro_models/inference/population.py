@@ -88,7 +88,7 @@ class Population:
     def draws(self, *worlds: Do) -> list[Draws]:
         """The values of all sites in each world."""
         named = {str(i): do for i, do in enumerate(worlds)}
-        return list(predict(self.program.model, self.noise, named).values())
+        return list(predict(self.program, self.noise, named).values())
 
     def values(self, world: Draws, outcome: Outcome, do: Do | None = None) -> torch.Tensor:
         """A number or truth value for each unit in one world, ``(draws, units)``."""
