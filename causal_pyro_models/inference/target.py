@@ -122,11 +122,10 @@ class Target:
         Each probe is a run of its own, so that a branch which all units and draws of a run take together shows.
         """
         held = {self.latent_name(name) for name in relevant}
-        first = traced(self.model(1))
-        fixed = {name: value for name, value in latents_of(first).items() if name in held}
+        fixed = {name: value for name, value in latents_of(traced(self.model(1))).items() if name in held}
         model = poutine.condition(self.model(1), data=fixed)
         lowest = torch.finfo(torch.get_default_dtype()).min
-        before = self.log_likelihood(first, 1).clamp(min=lowest)
+        before = self.log_likelihood(traced(model), 1).clamp(min=lowest)
         for _ in range(PROBES - 1):
             after = self.log_likelihood(traced(model), 1).clamp(min=lowest)
             if bool(((after - before).abs() > 1e-4 * (1 + before.abs())).any()):
