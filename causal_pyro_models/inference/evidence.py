@@ -71,7 +71,7 @@ def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
     try:
         x = as_numbers(value)
     except (TypeError, ValueError, RuntimeError):
-        raise EvidenceError(f"evidence on {name!r} must be numbers, got {value!r:.80}.") from None
+        raise EvidenceError(f"evidence on {name!r} must be numbers, one in every place, got {value!r:.80}.") from None
     if x.is_complex():
         raise EvidenceError(f"evidence on {name!r} must be real numbers, got complex ones.")
     if x.numel() == 0:

@@ -95,7 +95,7 @@ def plot_counterfactual(
 
 def _several(value: Any, kind: type, expected: str) -> list[Any]:
     """One or several as a list."""
-    several = [value] if isinstance(value, kind) or not isinstance(value, Iterable) else list(value)
+    several = [value] if isinstance(value, kind | str) or not isinstance(value, Iterable) else list(value)
     if bad := [one for one in several if isinstance(one, bool) or not isinstance(one, kind)]:
         raise QueryError(f"{expected}, got {bad[0]!r:.80}.")
     return several

@@ -49,9 +49,16 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(plot)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         import matplotlib
+        import matplotlib.pyplot as plt
 
+        before = plt.get_fignums()
         with matplotlib.rc_context(STYLE):
-            return plot(*args, **kwargs)
+            try:
+                return plot(*args, **kwargs)
+            except Exception:
+                for number in set(plt.get_fignums()).difference(before):  # nothing half drawn is left
+                    plt.close(number)
+                raise
 
     return run
 

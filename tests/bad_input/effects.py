@@ -1,5 +1,7 @@
 """Questions about effects that cannot be asked as they stand."""
 
+import numpy as np
+import pandas as pd
 import pyro
 import pyro.distributions as dist
 import torch
@@ -82,6 +84,11 @@ OUTCOMES = {
     "an event without a site": ({}, QueryError, ("outcome", "empty")),
     "an event that is no number": ({"Y": "yes"}, QueryError, ("'Y'", "'yes'")),
     "an event of NaN": ({"Y": nan}, QueryError, ("'Y'", "nan")),
+    "an event of two numbers": ({"Y": [0, 1]}, QueryError, ("'Y'", "[0, 1]", "single number")),
+    "an event of a tensor of two": ({"Y": torch.tensor([0.0, 1.0])}, QueryError, ("'Y'", "single number")),
+    "an event of probability zero": ({"M": 0.3}, QueryError, ("'M'", "probability zero", "continuous", "lambda")),
+    "the outcome as a set": ({"Y"}, QueryError, ("{'Y'}", "site")),
+    "the outcome as bytes": (b"Y", QueryError, ("b'Y'", "site")),
     "an event that cannot be": ({"Y": 7}, QueryError, ("'Y'", "7", "0 or 1")),
     "a function to a number": (lambda world: 1.0, QueryError, ("function", "float", "a number for each unit")),
     "a function to None": (lambda world: None, QueryError, ("function", "NoneType", "a number for each unit")),
@@ -99,6 +106,9 @@ SETTINGS = {
     "a level of 95": ({"level": 95}, QueryError, ("level", "95")),
     "a level in words": ({"level": "95%"}, QueryError, ("level", "'95%'")),
     "a level of NaN": ({"level": nan}, QueryError, ("level", "nan")),
+    "a level of True": ({"level": True}, QueryError, ("level", "True")),
+    "a seed beyond 32 bits": ({"seed": 10**30}, QueryError, ("seed", f"{10**30}")),
+    "a seed that is a tensor": ({"seed": torch.tensor(3)}, QueryError, ("seed", "tensor(3)")),
     "a negative seed": ({"seed": -1}, QueryError, ("seed", "-1")),
     "a method in words": ({"method": "exact"}, AbductionError, ("method", "'exact'")),
 }
@@ -107,6 +117,7 @@ EVIDENCE = {
     "unknown evidence": ({"Q": [1.0]}, UnknownVariableError, ("'Q'", "Z, T")),
     "evidence with NaN": ({**ALL, "Y": [nan, 1.0]}, EvidenceError, ("'Y'", "NaN")),
     "evidence out of support": ({**ALL, "Y": [3.0, 1.0]}, EvidenceError, ("'Y'", "support")),
+    "evidence of a table of nothing": (pd.DataFrame(), EvidenceError, ("columns", "{} for none")),
     "evidence that needs a method": ({"Y": [0.0, 1.0]}, AbductionError, ("'Y'", "ImportanceSampling()")),
     "evidence of no dict": ([1.0], EvidenceError, ("dict", "list")),
 }
@@ -151,6 +162,9 @@ def along(paths, graph=None, treatment=None):
 SPECIAL = [
     Bad("ite without evidence", EvidenceError, ("ite", "evidence", "ate"), lambda: ite(treated, None, ARMS, "Y")),
     Bad("ite with empty evidence", EvidenceError, ("ite", "evidence"), lambda: ite(treated, {}, ARMS, "Y")),
+    Bad("ite with a table of nothing", EvidenceError, ("columns", "{} for none"), lambda: ite(treated, pd.DataFrame(), ARMS, "Y")),
+    Bad("an effect in noise, with a method on top", QueryError, ("method", "leave out"), lambda: ate(linear, {"X": (0.0, 1.0)}, "Y", evidence=abduct(linear, {"X": [1.0], "Y": [1.0]}), method=ImportanceSampling())),
+    Bad("an effect in noise, with draws on top", QueryError, ("num_samples", "leave out"), lambda: ate(linear, {"X": (0.0, 1.0)}, "Y", evidence=abduct(linear, {"X": [1.0], "Y": [1.0]}), num_samples=50)),
     Bad("ite with evidence of a number", EvidenceError, ("dict", "float"), lambda: ite(treated, 3.0, ARMS, "Y")),
     Bad("att by a function", InterventionError, ("'T'", "number"), lambda: att(treated, {"T": (0.0, lambda t: t)}, "Y", **SOME)),
     Bad("att where nobody is treated", EvidenceError, ("'T'", "probability zero"), lambda: att(never, ARMS, "Y", **SOME)),
@@ -167,6 +181,9 @@ SPECIAL = [
     Bad("cate by a continuous site", QueryError, ("'Z'", "bin them"), lambda: cate(treated, ARMS, "Y", by="Z", num_samples=500, seed=0)),
     Bad("cate by a vector", QueryError, ("'V'", "(2,)"), lambda: cate(treated, ARMS, "Y", by="V", **SOME)),
     Bad("cate by a number", QueryError, ("3",), lambda: cate(treated, ARMS, "Y", by=3, **SOME)),
+    Bad("cate by a list", QueryError, ("['T']", "site"), lambda: cate(treated, ARMS, "Y", by=["T"], **SOME)),
+    Bad("cate by a function to words", QueryError, ("function", "str", "a number for each unit"), lambda: cate(treated, ARMS, "Y", by=lambda w: "old", **SOME)),
+    Bad("cate by a function to NaN", ModelError, ("function", "NaN"), lambda: cate(treated, ARMS, "Y", by=lambda w: w["T"] * nan, **SOME)),
     Bad("cate by a lone label", EvidenceError, ("subgroup True", "1 units", "2"), lambda: cate(treated, ARMS, "Y", by=lambda w: w["Z"] == w["Z"].max(), **SOME)),
     Bad("cate given in a model with plates", QueryError, ("given", "plates", "by"), lambda: cate(plated, {"X": (0.0, 1.0)}, "Y", given={"slope": 1.0}, **SOME)),
     Bad("cde without mediators", QueryError, ("mediators", "ate"), lambda: cde(treated, ARMS, "Y", {}, **SOME)),
@@ -178,6 +195,7 @@ SPECIAL = [
     Bad("nde with an unknown mediator", UnknownVariableError, ("'Q'", "Z, T"), lambda: nde(treated, ARMS, "Y", "Q", **SOME)),
     Bad("nde with None as mediator", QueryError, ("mediators", "None"), lambda: nde(treated, ARMS, "Y", None, **SOME)),
     Bad("nie with the outcome as mediator", QueryError, ("'Y'", "mediator"), lambda: nie(treated, ARMS, "Y", ["M", "Y"], **SOME)),
+    Bad("nde with mediators in a list of lists", UnknownVariableError, ("['M']", "Z, T"), lambda: nde(treated, ARMS, "Y", [["M"]], **SOME)),
     Bad("nie with a number as mediator", QueryError, ("mediators", "3"), lambda: nie(treated, ARMS, "Y", 3, **SOME)),
     Bad("no path", QueryError, ("path", "('X', 'M', 'Y')"), lambda: along([])),
     Bad("a path of unknown sites", UnknownVariableError, ("'Q'", "Z, T"), lambda: along([("T", "Q", "Y")], CHAIN)),
@@ -194,6 +212,10 @@ SPECIAL = [
     Bad("an empty grid", QueryError, ("grid", "'T'", "[]"), lambda: dose_response(treated, "T", [], "Y", **SOME)),
     Bad("a grid of words", QueryError, ("grid", "'T'", "numbers"), lambda: dose_response(treated, "T", ["a"], "Y", **SOME)),
     Bad("a grid with NaN", QueryError, ("grid", "'T'", "finite"), lambda: dose_response(treated, "T", [0.0, nan], "Y", **SOME)),
+    Bad("a grid of complex numbers", QueryError, ("grid", "'T'", "[1j]"), lambda: dose_response(treated, "T", [1j], "Y", **SOME)),
+    Bad("a grid with a masked value", QueryError, ("grid", "'T'", "numbers"), lambda: dose_response(treated, "T", np.ma.array([0.0, 1.0], mask=[0, 1]), "Y", **SOME)),
+    Bad("a grid from a generator", QueryError, ("grid", "'T'", "numbers"), lambda: dose_response(treated, "T", (x for x in [0.0]), "Y", **SOME)),
+    Bad("a grid beyond float32", InterventionError, ("'X'", "infinite"), lambda: dose_response(linear, "X", [1e300], "Y", **SOME)),
     Bad("a grid of one number", QueryError, ("grid", "'T'", "list"), lambda: dose_response(treated, "T", 1.0, "Y", **SOME)),
     Bad("a grid of None", QueryError, ("grid", "'T'", "None"), lambda: dose_response(treated, "T", None, "Y", **SOME)),
     Bad("a matrix as a grid", QueryError, ("grid", "'T'"), lambda: dose_response(treated, "T", torch.zeros(2, 2), "Y", **SOME)),

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyro
 import pyro.distributions as dist
 import torch
 
-from causal_pyro_models import abduct, counterfactual, intervene, worlds
+from causal_pyro_models import abduct, counterfactual, intervene, potential, worlds
 from causal_pyro_models.errors import AbductionError, EvidenceError, UnknownVariableError
 from tests.bad_input.case import Bad
 from tests.bad_input.programs import bounded, linear, mixed, one, plated
@@ -79,6 +80,12 @@ UNREADABLE = {
     "a matrix at a scalar site": (torch.zeros(5, 2), ("(5, 2)", "expected (units), or ()")),
     "a dimension for draws": (torch.zeros(100, 5, 1), ("(100, 5, 1)", "expected (units), or ()")),
     "an integer beyond int64": (10**30, ("numbers",)),
+    "a masked value": (np.ma.array([1.0, 2.0], mask=[0, 1]), ("numbers", "masked_array")),
+    "a sparse tensor": (torch.ones(2).to_sparse(), ("numbers", "every place")),
+    "a tensor without values": (torch.ones(2, device="meta"), ("numbers", "meta")),
+    "durations": (pd.Series(pd.to_timedelta([1, 2])), ("numbers", "timedelta64")),
+    "a set": ({1.0, 2.0}, ("numbers",)),
+    "another world": (potential("X", {}), ("numbers", "Potential")),
     "a number beyond float32": (1e300, ("infinite",)),
 }
 AT_X = [
@@ -133,6 +140,21 @@ WRONG = {
         EvidenceError,
         ("'X'",),
     ),
+    "a frame without columns": (pd.DataFrame(index=range(5)), EvidenceError, ("columns", "{} for none")),
+    "a frame of nothing": (pd.DataFrame(), EvidenceError, ("columns", "{} for none")),
+    "a frame in groups": (pd.DataFrame({"X": [1.0]}).groupby("X"), EvidenceError, ("dict", "DataFrameGroupBy")),
+    "the class of frames": (pd.DataFrame, EvidenceError, ("dict", "type")),
+    "a frame with columns of two levels": (
+        pd.DataFrame([[1.0]], columns=pd.MultiIndex.from_tuples([("X", "a")])),
+        UnknownVariableError,
+        ("('X', 'a')", "The sites are"),
+    ),
+    "a frame with a column of objects": (
+        pd.DataFrame({"X": pd.Series([1.0, 2.0], dtype=object)}),
+        EvidenceError,
+        ("'X'", "numbers", "dtype=object"),
+    ),
+    "evidence on None": ({None: 1.0}, UnknownVariableError, ("None", "The sites are")),
     "a frame without rows": (pd.DataFrame({"X": []}), EvidenceError, ("'X'", "empty")),
     "a frame with an unknown column": (
         pd.DataFrame({"X": [1.0], "age": [30.0]}),
@@ -199,6 +221,55 @@ ZERO = [
     ),
 ]  # fmt: skip
 
+
+def sometimes():
+    """Y only where X is over -10."""
+    x = pyro.sample("X", dist.Normal(0.0, 1.0))
+    if x > -10.0:
+        pyro.sample("Y", dist.Normal(x, 1.0))
+
+
+def written(law, value):
+    """A model with an observation of its own."""
+
+    def model():
+        pyro.sample("X", dist.Normal(0.0, 1.0))
+        pyro.sample("Y", law, obs=torch.tensor(value))
+
+    return model
+
+
+# torch keeps the odds that it computed, with zero clamped to something positive
+ODDS = {
+    "bernoulli": (dist.Bernoulli(torch.tensor(0.0)), 1.0),
+    "categorical": (dist.Categorical(torch.tensor([0.5, 0.5, 0.0])), 2),
+    "one-hot": (dist.OneHotCategorical(torch.tensor([0.5, 0.5, 0.0])), [0.0, 0.0, 1.0]),
+    "binomial": (dist.Binomial(5, torch.tensor(0.0)), 1.0),
+    "negative binomial": (dist.NegativeBinomial(3.0, torch.tensor(0.0)), 2.0),
+}
+
+
+def after_odds(law, value):
+    assert law.logits is not None
+    return abduct(one(law), {"X": value})
+
+
+HIDDEN_ZERO = [
+    Bad(f"{what} of probability zero, after its odds were computed", EvidenceError, ("'X'", "probability zero"), lambda law=law, value=value: after_odds(law, value))
+    for what, (law, value) in ODDS.items()
+] + [
+    Bad(f"an observation in the model of {what}", EvidenceError, ("'Y'", says), lambda law=law, value=value: abduct(written(law, value), {}))
+    for what, law, value, says in (
+        ("NaN", dist.Normal(0.0, 1.0), nan, "support"),
+        ("infinity", dist.Normal(0.0, 1.0), inf, "support"),
+        ("two heads of a coin", dist.Bernoulli(0.5), 2.0, "support"),
+        ("a negative time", dist.Exponential(1.0), -1.0, "support"),
+        ("probability zero", dist.Bernoulli(torch.tensor(0.0)), 1.0, "probability zero"),
+    )
+] + [
+    Bad("evidence on a site that the rest of it rules out", EvidenceError, ("'Y'", "does not come by"), lambda: abduct(sometimes, {"X": -20.0, "Y": 3.0})),
+]  # fmt: skip
+
 PLACED = [
     Bad(
         "evidence on what was intervened on", EvidenceError, ("'X'", "contradicts the intervention", "leave it out"),
@@ -230,4 +301,4 @@ PLACED = [
     ),
 ]  # fmt: skip
 
-CASES = [*OUT_OF_SUPPORT, *AT_X, *IN_MIXED, *ZERO, *PLACED]
+CASES = [*OUT_OF_SUPPORT, *AT_X, *IN_MIXED, *ZERO, *HIDDEN_ZERO, *PLACED]

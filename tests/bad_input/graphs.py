@@ -2,6 +2,7 @@
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import torch
 
 from causal_pyro_models import CausalGraph
@@ -53,6 +54,13 @@ BUILT = [
     Bad("an adjacency matrix that is ragged", GraphError, ("numbers",), lambda: CausalGraph.from_adjacency([[0, 1], [0]], ["X", "Y"])),
     Bad("an adjacency matrix that is None", GraphError, ("(2, 2)",), lambda: CausalGraph.from_adjacency(None, ["X", "Y"])),
     Bad("an adjacency matrix under a gradient", GraphError, ("grad",), lambda: CausalGraph.from_adjacency(torch.zeros(2, 2, requires_grad=True), ["X", "Y"])),
+    Bad("an adjacency matrix of complex numbers", GraphError, ("numbers", "complex"), lambda: CausalGraph.from_adjacency([[0, 1j], [0, 0]], ["X", "Y"])),
+    Bad("an adjacency matrix with a masked entry", GraphError, ("numbers", "masked"), lambda: CausalGraph.from_adjacency(np.ma.array([[0, 1], [0, 0]], mask=[[0, 1], [0, 0]]), ["X", "Y"])),
+    Bad("a sparse adjacency matrix", GraphError, ("numbers", "Sparse"), lambda: CausalGraph.from_adjacency(torch.zeros(2, 2).to_sparse(), ["X", "Y"])),
+    Bad("an adjacency matrix labelled in another order", GraphError, ("['Y', 'X']", "['X', 'Y']", "order"), lambda: CausalGraph.from_adjacency(pd.DataFrame([[0, 1], [0, 0]], ["Y", "X"], ["Y", "X"]), ["X", "Y"])),
+    Bad("a networkx graph with bidirected edges of a number", GraphError, ("pairs", "3"), lambda: CausalGraph.from_networkx(nx.DiGraph([("X", "Y")], bidirected=3))),
+    Bad("a networkx graph with an unknown bidirected edge", UnknownVariableError, ("'Q'", "X, Y"), lambda: CausalGraph.from_networkx(nx.DiGraph([("X", "Y")], bidirected=[("X", "Q")]))),
+    Bad("edges alone in a dict", GraphError, ("'X'", "pair"), lambda: CausalGraph.from_edges({"X": "Y"})),
     Bad("an adjacency matrix with a loop", GraphError, ("self-loop", "'X'"), lambda: CausalGraph.from_adjacency(np.eye(2), ["X", "Y"])),
     Bad("an adjacency matrix with a cycle", GraphError, ("cycle",), lambda: CausalGraph.from_adjacency([[0, 1], [1, 0]], ["X", "Y"])),
     Bad("a one-sided bidirected matrix", GraphError, ("symmetric", "'X', 'Y'"), lambda: CausalGraph.from_adjacency(np.zeros((2, 2)), ["X", "Y"], [[0, 1], [0, 0]])),
@@ -72,6 +80,9 @@ TEXTS = {
     "more after the end": ("digraph { X -> Y } Z", ("expected the end",)),
     "a cycle": ("digraph { X -> Y -> X }", ("cycle", "'X'")),
     "a self-loop": ("digraph { X -> X }", ("self-loop", "'X'")),
+    "braces without end": ("digraph {" + "{" * 100_000, ("DOT", "braces", "flat")),
+    "a port": ("digraph { X:n -> Y }", ("column 12", "':'")),
+    "a label in HTML": ("digraph { X [label=<<b>x</b>>] }", ("column 20", "'<'")),
     "an error on line 3": ("digraph {\n X -> Y;\n Y -> ;\n}", ("line 3",)),
 }
 WRITTEN = [
@@ -79,6 +90,8 @@ WRITTEN = [
 ] + [
     Bad("DOT as None", GraphError, ("DOT", "NoneType"), lambda: CausalGraph.from_dot(None)),
     Bad("DOT as a path", GraphError, ("line 1",), lambda: CausalGraph.from_dot("my/graph.dot")),
+    Bad("DOT as bytes", GraphError, ("DOT", "bytes"), lambda: CausalGraph.from_dot(b"digraph { X -> Y }")),
+    Bad("dagitty of a class of graphs", GraphError, ("'dag'", "'pag'"), lambda: CausalGraph.from_dagitty("pag { X -> Y }")),
     Bad("dagitty in the words of DOT", GraphError, ("dagitty", "expected 'dag'"), lambda: CausalGraph.from_dagitty("digraph { X -> Y }")),
     Bad("dagitty with a cycle", GraphError, ("cycle",), lambda: CausalGraph.from_dagitty("dag { X -> Y -> X }")),
     Bad("dagitty as a graph", GraphError, ("dagitty", "CausalGraph"), lambda: CausalGraph.from_dagitty(DAG)),

@@ -1,5 +1,7 @@
 """Interventions that a site cannot take."""
 
+import decimal
+
 import numpy as np
 import pandas as pd
 import pyro
@@ -34,6 +36,13 @@ VALUES = {
     "a series of strings": (pd.Series(["a", "b"]), ("'X'", "Series", "a number")),
     "a complex number": (1.0 + 2.0j, ("'X'", "complex", "finite real numbers")),
     "a complex tensor": (torch.tensor(1j), ("'X'", "complex", "finite real numbers")),
+    "a decimal": (decimal.Decimal("1.5"), ("'X'", "Decimal", "a number")),
+    "a date": (np.datetime64("2024-01-01"), ("'X'", "datetime64", "a number")),
+    "a missing value": (pd.NA, ("'X'", "NAType", "a number")),
+    "a masked value": (np.ma.array([1.0, 2.0], mask=[0, 1]), ("'X'", "MaskedArray", "a number")),
+    "a sparse tensor": (torch.ones(2).to_sparse(), ("'X'", "dense tensor")),
+    "a tensor without values": (torch.ones(2, device="meta"), ("'X'", "dense tensor")),
+    "a table": (pd.DataFrame({"X": [1.0, 2.0]}), ("'X'", "(2, 1)", "(2,)")),
     "NaN": (nan, ("'X'", "NaN")),
     "NaN for one unit": ([0.0, nan], ("'X'", "NaN")),
     "infinity": (inf, ("'X'", "infinite")),
@@ -64,6 +73,7 @@ AT_X = [
 
 DOS = {
     "do as a list": (["X"], InterventionError, ("do", "dict", "['X']", "{} for none")),
+    "do as a table": (pd.DataFrame({"X": [1.0]}), InterventionError, ("do", "dict", "{} for none")),
     "do as a name": ("X", InterventionError, ("do", "dict", "'X'", "{} for none")),
     "do on an unknown site": ({"Q": 1.0}, UnknownVariableError, ("'Q'", "The sites are: X, Y")),
     "do on a misspelt site": ({"x": 1.0}, UnknownVariableError, ("'x'", "Did you mean 'X'?")),
@@ -177,6 +187,9 @@ HANDLED = [
         lambda: worlds(linear, SEEN, {"a": {"X": 1.0}, "b": {"Q": 1.0}}),
     ),
     Bad("an unknown world afterwards", UnknownVariableError, ("world 'c'", "a, b"), lambda: two_worlds()["c"]),
+    Bad("worlds afterwards, in a list", UnknownVariableError, ("world ['a']", "a, b"), lambda: two_worlds()[["a"]]),
+    Bad("a second intervention, on an unknown site", UnknownVariableError, ("'Q'", "X, Y"), lambda: sample(intervene(intervene(linear, {"X": 1.0}), {"Q": 1.0}), 2)),
+    Bad("an intervention over one of pyro.do", InterventionError, ("'X'", "pyro.do", "intervene for both"), lambda: sample(intervene(poutine.do(linear, {"X": torch.tensor(1.0)}), {"X": 2.0}), 2)),
     Bad("a misspelt world afterwards", UnknownVariableError, ("'treted'", "'treated'"), lambda: worlds(linear, SEEN, {"treated": {}})["treted"]),
     Bad("an unknown site of a world", UnknownVariableError, ("'Q'", "X, Y"), lambda: two_worlds()["a"]["Q"]),
     Bad(

@@ -1,11 +1,13 @@
 """Models that are learned: their graphs, variables, data, training and files."""
 
+import json
 import pathlib
 import tempfile
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from causal_pyro_models import CausalFlow, CausalGraph, StructuralCausalModel, abduct, counterfactual, fit, load, save
@@ -66,10 +68,24 @@ BUILT = [
     Bad("labels that are not hashable", ModelError, ("labels", "[1]"), lambda: Binary(([1], [2]))),
     Bad("a node too few", ModelError, ("Y", "node"), lambda: StructuralCausalModel(XY, {"X": Node()})),
     Bad("a node too many", UnknownVariableError, ("'Q'", "X, Y"), lambda: StructuralCausalModel(XY, {"X": Node(), "Y": Node(), "Q": Node()})),
+    Bad("nodes as a list", ModelError, ("nodes", "dict", "list"), lambda: StructuralCausalModel(XY, [Node(), Node()])),
+    Bad("nodes as None", ModelError, ("nodes", "dict", "NoneType"), lambda: StructuralCausalModel(XY, None)),
+    Bad("a flow with a width of True", ModelError, ("hidden", "(True,)"), lambda: CausalFlow(XY, REAL, hidden=(True,))),
+    Bad("a binary variable of None", ModelError, ("two", "None"), lambda: Binary(None)),
+    Bad("a binary variable of a string", ModelError, ("two", "'01'"), lambda: Binary("01")),
+    Bad("classes named by a string", ModelError, ("2", "'ab'"), lambda: Categorical(2, "ab")),
     Bad("a node that is none", ModelError, ("'Y'", "Node", "int"), lambda: StructuralCausalModel(XY, {"X": Node(), "Y": 3})),
     Bad("a node without a distribution", ModelError, ("Node", "no distribution"), lambda: abduct(StructuralCausalModel(XY, {"X": Node(), "Y": Node()}), {})),
     Bad("a density without a value", ModelError, ("Y",), lambda: flow().log_prob({"X": torch.zeros(3)})),
     Bad("a class that does not exist, as a parent", ModelError, ("'X'", "classes 0 to 1"), lambda: CausalFlow(XY, SEXES).log_prob({"X": torch.tensor([5]), "Y": torch.zeros(1)})),
+]  # fmt: skip
+
+DENSITIES = [
+    Bad("the density of None", DataError, ("dict", "NoneType"), lambda: flow().log_prob(None)),
+    Bad("the density of lists", DataError, ("'X'", "tensor", "[0.0]"), lambda: flow().log_prob({"X": [0.0], "Y": [0.0]})),
+    Bad("the density of NaN", DataError, ("'X'", "finite", "nan"), lambda: flow().log_prob({"X": torch.tensor([nan]), "Y": torch.zeros(1)})),
+    Bad("the density of units that differ", DataError, ("'X': (3,)", "'Y': (2,)"), lambda: flow().log_prob({"X": torch.zeros(3), "Y": torch.zeros(2)})),
+    Bad("the density of a binary seven", ModelError, ("'X'", "neither 0 nor 1"), lambda: CausalFlow(XY, {"X": Binary(), "Y": Continuous()}).log_prob({"X": torch.tensor([7.0]), "Y": torch.zeros(1)})),
 ]  # fmt: skip
 
 KINDS = [
@@ -84,6 +100,7 @@ KINDS = [
     Bad("a table with a column twice", DataError, ("'X'", "twice"), lambda: infer_variables(pd.DataFrame([[1.0, 2.0], [3.5, 4.0]], columns=["X", "X"]))),
     Bad("a table that is a list", DataError, ("DataFrame", "list"), lambda: infer_variables([1.0, 2.0])),
     Bad("a table that is None", DataError, ("DataFrame", "NoneType"), lambda: infer_variables(None)),
+    Bad("a table with truth values and strings", DataError, ("'X'", "object", "convert"), lambda: infer_variables(pd.DataFrame({"X": [True, "a"]}))),
     Bad("a table with infinities", DataError, ("'X'", "infinite"), lambda: infer_variables(pd.DataFrame({"X": [1.5, inf, 2.0]}))),
 ]  # fmt: skip
 
@@ -105,6 +122,15 @@ FITTED = [
     Bad("data beyond float32", DataError, ("'X'", "float32"), lambda: trained(changed(X=np.linspace(1e299, 1e300, 40)))),
     Bad("data with None", DataError, ("'X'",), lambda: trained(changed(X=[None] * 40))),
     Bad("data with complex numbers", DataError, ("'X'", "complex"), lambda: trained(changed(X=ROWS["X"] + 1j))),
+    Bad("data with dates", DataError, ("'X'", "not numbers", "datetime64"), lambda: trained(changed(X=pd.date_range("2024-01-01", periods=40)))),
+    Bad("data with durations", DataError, ("'X'", "not numbers", "timedelta64"), lambda: trained(changed(X=pd.to_timedelta(range(40))))),
+    Bad("data with numbers written out", DataError, ("'X'", "not numbers", "Convert"), lambda: trained(changed(X=[str(i) for i in range(40)]))),
+    Bad("data with bytes", DataError, ("'X'", "not numbers"), lambda: trained(changed(X=[b"1.0", b"2.0"] * 20))),
+    Bad("data with objects", DataError, ("'X'", "not numbers"), lambda: trained(changed(X=[object()] * 40))),
+    Bad("data with one number for all", DataError, ("'X'", "()"), lambda: trained(changed(X=1.0))),
+    Bad("data from a generator", DataError, ("'X'", "()"), lambda: trained(changed(X=(float(i) for i in range(40))))),
+    Bad("data with a masked value", DataError, ("'X'", "1 missing", "row 7"), lambda: trained(changed(X=np.ma.array(ROWS["X"], mask=np.arange(40) == 7)))),
+    Bad("labels that are lists", DataError, ("'X'", "['a']", "female"), lambda: trained(changed(X=pd.Series([["a"], ["b"]] * 20)), CausalFlow(XY, SEXES))),
     Bad("data with unknown labels", DataError, ("'X'", "other", "female"), lambda: trained(changed(X=["female", "other"] * 20), CausalFlow(XY, SEXES))),
     Bad("data with a label of three", DataError, ("'X'", "2", "[0, 1]"), lambda: trained(changed(X=[0, 1, 2, 1] * 10), CausalFlow(XY, {"X": Binary(), "Y": Continuous()}))),
     Bad("a model that is a function", FitError, ("torch.nn.Module", "function"), lambda: fit(lambda: None, ROWS)),
@@ -119,8 +145,18 @@ FITTED = [
     Bad("validation on all", QueryError, ("validation", "1.0"), lambda: trained(validation=1.0)),
     Bad("validation on none", QueryError, ("validation", "0.0"), lambda: trained(validation=0.0)),
     Bad("validation in words", QueryError, ("validation", "'some'"), lambda: trained(validation="some")),
-    Bad("a device that is none", QueryError, ("device", "'moon'"), lambda: trained(device="moon")),
+    Bad("a learning rate of True", QueryError, ("learning_rate", "True"), lambda: trained(learning_rate=True)),
+    Bad("a learning rate that is far too high", FitError, ("X, Y", "not finite", "lower learning_rate"), lambda: trained(learning_rate=1e30, steps=20)),
+    Bad("a class to train", FitError, ("torch.nn.Module", "type"), lambda: fit(CausalFlow, ROWS)),
     Bad("a seed of -1", QueryError, ("seed", "-1"), lambda: trained(seed=-1)),
+]  # fmt: skip
+
+DEVICES = [
+    Bad(f"a device of {what}", QueryError, ("device", f"{device!r}", "'cpu'"), lambda device=device: trained(device=device))
+    for what, device in (
+        ("the moon", "moon"), ("no name", ""), ("True", True), ("half a number", 1.5), ("a list", ["cpu"]), ("bytes", b"cpu"),
+        ("a type of numbers", torch.float32), ("no memory", "meta"), ("a number below zero", -1), ("a graphics card far away", "cuda:99"),
+    )
 ]  # fmt: skip
 
 ANSWERED = [
@@ -150,6 +186,33 @@ def described(description, version="1", format="causal_pyro_models"):
     return lambda path: save_file({"a": torch.zeros(1)}, path, metadata=header)
 
 
+def description(**changes):
+    model = {
+        "model": "CausalFlow",
+        "graph": {"variables": ["X"], "edges": []},
+        "variables": {"X": {"kind": "Continuous"}},
+        "residual": {"kind": "LocationScale"},
+        "hidden": [4],
+    }
+    return {**model, **changes}
+
+
+def resized(path):
+    """The tensors of a model of other width than its description says."""
+    save(flow(), path)
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    tensors = CausalFlow(XY, REAL, LocationScale(), hidden=(5,)).state_dict()
+    save_file(tensors, path, {**header, "description": header["description"].replace("[5]", "[4]")})
+
+
+def spoilt(path):
+    model = flow()
+    with torch.no_grad():
+        next(model.parameters()).fill_(nan)
+    save(model, path)
+
+
 FILES = [
     Bad("a file of bytes", FormatError, ("model.safetensors", "safetensors"), lambda: stored(lambda path: path.write_bytes(b"nonsense" * 9))),
     Bad("an empty file", FormatError, ("model.safetensors",), lambda: stored(lambda path: path.write_bytes(b""))),
@@ -163,8 +226,21 @@ FILES = [
     Bad("None to be saved", ModelError, ("CausalFlow", "NoneType"), lambda: save(None, "never.safetensors")),
     Bad("a file that is not there", MissingFileError, ("nowhere.safetensors", "no file"), lambda: load("nowhere.safetensors")),
     Bad("a folder as a file", MissingFileError, ("no file",), lambda: load("/")),
+    Bad("a file of lists", FormatError, ("describe", "TypeError", "save the model again"), lambda: stored(described("[1, 2]"))),
+    Bad("a file that is nested without end", FormatError, ("describe", "RecursionError"), lambda: stored(described("[" * 100_000))),
+    Bad("a file of a model of another size", FormatError, ("describe", "fits its tensors", "save the model again"), lambda: stored(resized)),
+    Bad("a file of a model far too large", FormatError, ("describe", "fits its tensors"), lambda: stored(described(json.dumps(description(hidden=[10**12]))))),
+    Bad("a file with an unknown setting", FormatError, ("describe", "'depth'"), lambda: stored(described(json.dumps(description(variables={"X": {"kind": "Continuous", "depth": 3}}))))),
+    Bad("a file with weights of NaN", FormatError, ("not finite", "conditioner"), lambda: stored(spoilt)),
+    Bad("a file name of no character", MissingFileError, ("no file ''",), lambda: load("")),
+    Bad("a file name that cannot be", MissingFileError, ("no file",), lambda: load("a\0b")),
+    Bad("bytes as a file", QueryError, ("path", "b'x'"), lambda: load(b"x")),
+    Bad("a folder to save to", QueryError, ("folder", "model.safetensors"), lambda: save(flow(), tempfile.gettempdir())),
+    Bad("the root to save to", QueryError, ("'/'", "folder"), lambda: save(flow(), "/")),
+    Bad("nowhere to save to", QueryError, ("''", "folder"), lambda: save(flow(), "")),
+    Bad("a file name that cannot be written", QueryError, ("cannot be written",), lambda: save(flow(), "a\0b")),
     Bad("None as a file", QueryError, ("path", "None"), lambda: load(None)),
     Bad("a file in a folder that is not there", MissingFileError, ("no folder nowhere", "model.safetensors"), lambda: save(flow(), "nowhere/model.safetensors")),
 ]  # fmt: skip
 
-CASES = [*BUILT, *KINDS, *FITTED, *ANSWERED, *FILES]
+CASES = [*BUILT, *DENSITIES, *KINDS, *FITTED, *DEVICES, *ANSWERED, *FILES]

@@ -18,7 +18,7 @@ from causal_pyro_models import (
     quantile,
     sample,
 )
-from causal_pyro_models.errors import EvidenceError, MechanismError, ModelError, QueryError
+from causal_pyro_models.errors import AbductionError, EvidenceError, MechanismError, ModelError, QueryError
 from tests.bad_input.case import Bad
 from tests.bad_input.programs import linear, one
 
@@ -103,8 +103,17 @@ def not_a_distribution():
     pyro.sample("X", 3.0)
 
 
-def torch_distribution():
-    pyro.sample("X", torch.distributions.Normal(0.0, 1.0))
+def endless():
+    return endless()
+
+
+def nobody():
+    with pyro.plate("people", 0):
+        pyro.sample("X", dist.Normal(0.0, 1.0))
+
+
+def computed_string():
+    pyro.deterministic("X", "high")
 
 
 def missing():
@@ -141,6 +150,10 @@ MODELS = {
     "a dict as a model": ({"X": 1.0}, ("callable", "dict")),
     "a string as a model": ("linear", ("callable", "str")),
     "a distribution as a model": (dist.Normal(0.0, 1.0), ("distribution", "pyro.sample")),
+    "a list of models": ([linear], ("callable", "list")),
+    "a model that calls itself": (endless, ("before its first site", "RecursionError")),
+    "a plate of nobody": (nobody, ("before its first site", "ZeroDivisionError")),
+    "a computed site of a string": (computed_string, ("before its first site", "str")),
     "a class as a model": (Needs, ("class", "Needs(...)")),
     "a model without sites": (silent, ("pyro.sample", "silent")),
     "a model that needs arguments": (needs, ("'needs'", "'x'", "functools.partial")),
@@ -200,6 +213,7 @@ LAWS = {
     "None": (None, ("NoneType",)),
     "a number": (3.0, ("float",)),
     "a string": ("Normal", ("str",)),
+    "a class": (dist.Normal, ("class Normal", "Normal(...)")),
 }  # fmt: skip
 MECHANISMS = [
     Bad(f"mechanism of {what}", MechanismError, says, lambda law=law: mechanism(law))
@@ -232,6 +246,13 @@ OTHERS = [
         "a constructor that returns no mechanism", MechanismError, ("'X'", "Mechanism", "int"),
         lambda: exogenize(lambda: pyro.sample("X", dist.Normal(0.0, 1.0), infer={"mechanism": lambda d: 3}))(),
     ),
+    Bad("an order of a class", MechanismError, ("class Normal", "Normal(...)"), lambda: quantile(dist.Normal)),
+    Bad("a check of a class", MechanismError, ("class Normal", "Normal(...)"), lambda: check_mechanism(dist.Normal)),
+    Bad("a check with a constructor of a number", MechanismError, ("constructor", "quantile", "3"), lambda: check_mechanism(dist.Normal(0.0, 1.0), constructor=3)),
+    Bad("abducting a string", EvidenceError, ("Normal", "tensor", "'a'"), lambda: normal.abduct("a")),
+    Bad("abducting a number that is no tensor", EvidenceError, ("Normal", "tensor", "1.0"), lambda: normal.abduct(1.0)),
+    Bad("abducting None", EvidenceError, ("Normal", "tensor", "None"), lambda: normal.abduct(None)),
+    Bad("a second round of noise", AbductionError, ("'U_X'", "explicit already"), lambda: abduct(exogenize(linear), {"X": 0.0, "Y": 0.0})),
     Bad("a check of None", MechanismError, ("NoneType",), lambda: check_mechanism(None)),
     Bad("a check of a Delta", MechanismError, ("Delta",), lambda: check_mechanism(dist.Delta(torch.zeros(2)))),
     Bad("a check with no draws", QueryError, ("num_samples", "0"), lambda: check_mechanism(dist.Normal(0.0, 1.0), num_samples=0)),

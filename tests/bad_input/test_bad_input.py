@@ -3,9 +3,9 @@
 import pytest
 
 from causal_pyro_models.errors import CausalError
-from tests.bad_input import effects, evidence, graphs, interventions, learned, models, reports, verbs, zoo
+from tests.bad_input import effects, evidence, graphs, interventions, learned, models, plots, reports, verbs, zoo
 
-TABLES = [effects, evidence, graphs, interventions, learned, models, reports, verbs, zoo]
+TABLES = [effects, evidence, graphs, interventions, learned, models, plots, reports, verbs, zoo]
 BAD = [(table.__name__.rpartition(".")[-1], case) for table in TABLES for case in table.CASES]
 LONGEST = 1_500  # characters that a message may have
 

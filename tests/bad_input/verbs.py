@@ -61,6 +61,9 @@ SEEDS = {
     "beyond 32 bits": 2**32,
     "a list": [1],
     "NaN": nan,
+    "a tensor": torch.tensor(3),
+    "three as a float": 3.0,
+    "too many digits": 10**30,
 }
 SEEDED = [
     Bad(f"a seed of {what}, {where}", QueryError, ("seed", f"{value!r}", "None"), lambda call=call, value=value: call(value))
@@ -161,6 +164,15 @@ INFERRED = [
     Bad("a learning rate in words", QueryError, ("learning_rate", "'fast'"), lambda: fit_guide(hidden, SEEN, learning_rate="fast", progress=False)),
     Bad("a guide that turns to NaN", FitError, ("step 0", "learning_rate"), lambda: fit_guide(hidden, SEEN, Learned(), steps=5, progress=False)),
     Bad("an amortised guide for plates", AbductionError, ("plates", "AutoNormal"), lambda: fit_guide(plated, {"X": torch.zeros(4), "Y": torch.zeros(4)}, AmortizedGuide, progress=False)),
+    Bad("a class that is no guide", AbductionError, ("int", "AutoNormal"), lambda: fit_guide(hidden, SEEN, int, progress=False)),
+    Bad("a class of modules that is no guide", AbductionError, ("Linear", "AutoNormal"), lambda: fit_guide(hidden, SEEN, torch.nn.Linear, progress=False)),
+    Bad("a module that is no guide", ModelError, ("the guide", "TypeError"), lambda: fit_guide(hidden, SEEN, torch.nn.Linear(1, 1), progress=False)),
+    Bad("no guide", AbductionError, ("torch module", "NoneType"), lambda: fit_guide(hidden, SEEN, None, progress=False)),
+    Bad("an amortised guide of a number", AbductionError, ("fit_guide", "int"), lambda: AmortizedGuide(3)),
+    Bad("a guide trained far too fast", FitError, ("lower bound", "lower learning_rate"), lambda: fit_guide(hidden, SEEN, learning_rate=1e30, steps=20, seed=0, progress=False)),
+    Bad("a guide of other units", AbductionError, ("2 units", "3", "AmortizedGuide"), lambda: abduct(hidden, {"X": [0.0, 1.0, 2.0], "Y": 0.0}, fit_guide(hidden, SEEN, steps=2, seed=0, progress=False), 10)),
+    Bad("acceptance of NaN", QueryError, ("target_accept", "nan"), lambda: NUTS(target_accept=nan)),
+    Bad("a chain of True", QueryError, ("num_chains", "True"), lambda: NUTS(num_chains=True)),
     Bad("a guide for NaN", EvidenceError, ("'X'", "NaN"), lambda: fit_guide(hidden, {"X": [nan]}, progress=False)),
     Bad("an amortised guide for other sites", AbductionError, ("'Y'", "evidence"), lambda: amortised({"X": [0.0, 1.0]})),
     Bad("noise with a method on top", QueryError, ("method", "leave out"), lambda: counterfactual(linear, abduct(linear, SEEN), {}, method=IS)),
@@ -216,6 +228,7 @@ RETURNED = [
 ] + [
     Bad("the noise of an unknown site", UnknownVariableError, ("'U_Q'", "U_X"), lambda: abduct(linear, SEEN)["U_Q"]),
     Bad("a variable among the noise", UnknownVariableError, ("'X'", "U_X"), lambda: abduct(linear, SEEN)["X"]),
+    Bad("sites in a list", UnknownVariableError, ("['X']", "X, Y"), lambda: draws()[["X"]]),
     Bad("a site by number", UnknownVariableError, ("0", "X, Y"), lambda: draws()[0]),
 ]  # fmt: skip
 
