@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +39,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"there is no file {path}.")
     try:
         table: pd.DataFrame = reader(path)
-    except (ValueError, OSError) as error:  # pandas and pyarrow raise children of these
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas and pyarrow raise children of the first two
+        raise DataError(f"{path} cannot be read as a table ({str(error).strip()}): save it again.") from error
     return table.rename(columns=str)
 
 

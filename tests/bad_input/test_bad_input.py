@@ -9,6 +9,7 @@ from tests.bad_input import (
     effects,
     evidence,
     graphs,
+    inputs,
     interventions,
     learned,
     models,
@@ -19,7 +20,7 @@ from tests.bad_input import (
     zoo,
 )
 
-TABLES = [effects, evidence, graphs, interventions, learned, models, plots, reports, verbs, zoo]
+TABLES = [effects, evidence, graphs, inputs, interventions, learned, models, plots, reports, verbs, zoo]
 BAD = [(table.__name__.rpartition(".")[-1], case) for table in TABLES for case in table.CASES]
 LONGEST = 1_500  # characters that a message may have
 
@@ -57,7 +58,7 @@ def test_a_bad_call_is_refused(case):
         case.call()
     message = str(refusal.value)
     assert all(words in message for words in case.says), f"{case.says} are not all in: {message}"
-    assert message.strip().endswith((".", "?", "!")) and len(message) <= LONGEST
+    assert message.strip().endswith((".", "?", "!", ")")) and len(message) <= LONGEST
     assert torch.is_grad_enabled() and not plt.get_fignums()
 
 
