@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from causal_pyro_models import __version__
 from causal_pyro_models.errors import CausalError
@@ -34,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Args:
         argv: the arguments after the name of the command; None takes those of the process.
+
+    Raises:
+        SystemExit: with code 2 for options that cannot be parsed, with 0 after ``--help`` and ``--version``.
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -41,21 +45,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     _check_together(options)
-    from causal_pyro_models.cli.run import run
-
     try:
+        from causal_pyro_models.cli.run import run
+
         run(options)
-    except CausalError as error:
-        print(f"causal-pyro: {error}", file=sys.stderr)
+    except (CausalError, OSError) as error:
+        print(f"causal-pyro: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ncausal-pyro: interrupted. What was finished is in {options.out}.", file=sys.stderr)
+        report = options.out / "report.md"
+        kept = f" What was finished is in {report}." if report.exists() else ""
+        print(f"\ncausal-pyro: interrupted.{kept}", file=sys.stderr)
         return 130
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"causal-pyro: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("causal-pyro", description="Causal generative models on Pyro.")
+    parser = _Parser("causal-pyro", description="Causal generative models on Pyro.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter

@@ -6,7 +6,7 @@ import torch
 
 from causal_pyro_models.cli.ensemble import Ensemble
 from causal_pyro_models.cli.report import Report, between, digits_for, number
-from causal_pyro_models.cli.study import SIMULATED, Do, Event, Question, Study, events
+from causal_pyro_models.cli.study import SIMULATED, Do, Event, Question, Study, events, label, reached, shown
 from causal_pyro_models.inference.effects import ate
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.response import dose_response
@@ -19,25 +19,36 @@ RANGE = (0.05, 0.95)  # quantiles of the treatment between which the curve is dr
 
 def effects(study: Study, question: Question, report: Report) -> dict[str, Estimate]:
     """Average effects against the observed regime and the control, and dose-response curves; all by name."""
-    do = study.shown(question.do)
+    do = shown(question.do, study.variables)
     contrasts: list[tuple[str, Do | None]] = [("the regime as observed", None)]
     if question.control:
-        contrasts.append((study.shown(question.control), question.control))
+        contrasts.append((shown(question.control, study.variables), question.control))
     report.heading(f"What would happen under {do}?")
     report.text(
-        f"How far a mean moves when all {study.row}s get {do}, in brackets the 95% interval (see *How sure is this?*)."
+        f"How far a mean or a probability moves when all {study.row}s get {do}, in brackets the 95% interval (see *How "
+        f"sure is this?*)."
     )
     found, rows = {}, []
+    moved = reached(study, question)
     for event in events(question.outcomes, study.variables):
         digits = _digits(study, event)
-        cells = [event.text, number(float(event.read(study.seen).mean()), digits)]
+        cells = [event.average, number(float(event.read(study.seen).mean()), digits)]
+        told: list[str] = []
+        what = f"the {event.average}" if event.code is None else event.average
         for name, control in contrasts:
             effect = _effect(study, event, question.do, control)
             found[f"{event.text}: {do} against {name}"] = effect
-            cells.append(_text(effect, digits))
-            report.summary.append(f"**Effect.** {_verdict(study, event, question, effect, digits)}, against {name}.")
+            text = _text(effect, digits) if event.name in moved else "0 by assumption"
+            cells.append(text)
+            told.append(f"{_verb(effect)} {'it' if told else what} against {name}: {text}")
         rows.append(cells)
-    report.table(["mean of", "in the data", *(f"change against {name}" for name, _ in contrasts)], rows)
+        if event.name in moved:
+            report.summary.append(f"**Effect.** {do} {'; '.join(told)}.")
+    report.table(["average", "in the data", *(f"change against {name}" for name, _ in contrasts)], rows)
+    if still := [name for name in question.outcomes if name not in moved]:
+        text = f"The graph has no path from {', '.join(question.do)} to {', '.join(still)}: no effect, by assumption."
+        report.summary.append(f"**Effect.** {text}")
+        report.text(text)
     _limits(study, question, report)
     return found | _curves(study, question, report)
 
@@ -62,21 +73,13 @@ def _text(effect: Estimate, digits: int) -> str:
     return between(float(effect.value), float(effect.interval[0]), float(effect.interval[1]), digits)
 
 
-def _verdict(study: Study, event: Event, question: Question, effect: Estimate, digits: int) -> str:
-    do = study.shown(question.do)
-    if not _reached(study, question, event.name):
-        return f"{do} does not reach {event.text} in this graph, so its effect is zero by assumption"
+def _verb(effect: Estimate) -> str:
     low, high = (float(end) for end in effect.interval)
-    word = "raises" if low > 0 else "lowers" if high < 0 else "has no clear effect on"
-    return f"{do} {word} the mean of {event.text}: {_text(effect, digits)}"
-
-
-def _reached(study: Study, question: Question, name: str) -> bool:
-    return name in study.model.graph.descendants(question.do)
+    return "raises" if low > 0 else "lowers" if high < 0 else "does not clearly change"
 
 
 def _limits(study: Study, question: Question, report: Report) -> None:
-    """What the numbers cannot say: where the graph has no path, and where there are no data."""
+    """How many data there are where the interventions lead."""
     notes = []
     for world in filter(None, (question.do, question.control)):
         for name, value in world.items():
@@ -86,17 +89,17 @@ def _limits(study: Study, question: Question, report: Report) -> None:
 
 
 def _support(study: Study, name: str, value: float) -> list[str]:
-    column, label = study.seen[name], study.label(name, value)
+    column, text = study.seen[name], label(study.variables[name], value)
     if not isinstance(study.variables[name], Continuous):
         share = float((column == value).double().mean())
-        return [f"{name} is {label} in {100 * share:.0f}% of the {study.row}s fitted to."]
+        return [f"{name} is {text} in {100 * share:.0f}% of the {study.row}s fitted to."]
     below = float((column < value).double().mean())
     low, high = float(column.min()), float(column.max())
     if low <= value <= high:
-        return [f"{name} is below {label} in {100 * below:.0f}% of the {study.row}s fitted to."]
+        return [f"{name} is below {text} in {100 * below:.0f}% of the {study.row}s fitted to."]
     return [
-        f"**{name} = {label} lies outside the data**, which go from {low:.4g} to {high:.4g}: the answer is an "
-        f"extrapolation along a straight line, and its interval too short."
+        f"**{name} = {text} lies outside the data**, which go from {low:.4g} to {high:.4g}: the answer extrapolates, "
+        f"and its interval is too short."
     ]
 
 
@@ -107,14 +110,17 @@ def _curves(study: Study, question: Question, report: Report) -> dict[str, Estim
         return {}
     low, high = (float(study.seen[name].quantile(q)) for q in RANGE)
     grid, found = torch.linspace(low, high, POINTS).tolist(), {}
-    for event in events(question.outcomes, study.variables):
-        if not _reached(study, question, event.name):
-            continue
+    moved = reached(study, question)
+    for event in events([outcome for outcome in question.outcomes if outcome in moved], study.variables):
         curve = _curve(study.ensemble, name, grid, event, study.seed)
         file = f"dose_response_{event.name}" + ("" if event.code is None else f"_{event.code}")
-        caption = f"Mean of {event.text} if {name} were set to x, from its 5% to its 95% quantile, with 95% intervals."
-        report.figure(plot_dose_response(curve, event.text), file, caption)
-        found[f"{event.text}: mean under do({name} = x)"] = curve
+        drawn = plot_dose_response(curve, event.text)
+        drawn.set_ylabel(event.average)
+        average = event.average[0].upper() + event.average[1:]
+        report.figure(
+            drawn, file, f"{average} if {name} were set to x, from its 5% to its 95% quantile, with 95% intervals."
+        )
+        found[f"{event.average} under do({name} = x)"] = curve
     return found
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from causal_pyro_models.errors import DataError, checked_count
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.estimate import Estimate
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
-MIN_ROWS = 60  # so that a half has enough to train on
 
 
 @dataclass(frozen=True)
@@ -93,23 +91,14 @@ def _joined(parts: Sequence[Draws]) -> dict[str, torch.Tensor]:
 def fit_ensemble(
     graph: CausalGraph, variables: Mapping[str, Variable], data: pd.DataFrame, steps: int, refits: int, seed: int
 ) -> Ensemble:
-    """Fit a flow to the data, and ``refits`` more to random halves, each in half the steps.
-
-    Raises:
-        DataError: too few rows.
-        QueryError: fewer than two refits, or no steps.
-    """
+    """Fit a flow to the data, and ``refits`` more to random halves, each in half the steps."""
     from tqdm.auto import tqdm
 
-    count = checked_count(refits, "the number of refits", least=2)
-    checked_count(steps, "the number of steps")
-    if len(data) < MIN_ROWS:
-        raise DataError(f"{len(data)} rows are too few to fit to and to halve: at least {MIN_ROWS} are needed.")
     model = CausalFlow(graph, variables)
     result = fit(model, data, steps=steps, seed=seed)
     generator = np.random.default_rng(seed)
     halves = []
-    for i in tqdm(range(count), desc="refits", unit="fit"):
+    for i in tqdm(range(refits), desc="refits", unit="fit"):
         rows = generator.permutation(len(data))[: len(data) // 2]
         half = CausalFlow(graph, variables)
         fit(half, data.iloc[rows], steps=max(1, steps // 2), seed=(seed + 1 + i) % 2**32, progress=False)

@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING
 from causal_pyro_models.cli.study import Question
 from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Continuous, Variable
+from causal_pyro_models.inference.inference_data import DIMENSIONS
+from causal_pyro_models.models import Continuous, Variable, infer_variables
+from causal_pyro_models.scm.sites import noise_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MIN_ROWS = 75  # a fifth is held out, and a half of the others must be enough to train on
+MIN_VARIED = 20  # rows that differ from the most common value, so that no half is without one
+MAX_NUMBERS = 10  # labels of one column that may be numbers, beside others that are text
 
 _COMMENTS = re.compile(r"\A(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _DOT = re.compile(r"(?:strict\s+)?(?:di)?graph\b[^{>]*\{", re.IGNORECASE)
@@ -39,9 +45,19 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"there is no file {path}.")
     try:
         table: pd.DataFrame = reader(path)
+        if reader is pd.read_csv:
+            table.columns = _as_written(table.columns, pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0])
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not encoded in UTF-8: save it as UTF-8. ({error})") from error
     except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas and pyarrow raise children of the first two
         raise DataError(f"{path} cannot be read as a table ({str(error).strip()}): save it again.") from error
     return table.rename(columns=str)
+
+
+def _as_written(columns: pd.Index, header: pd.Series) -> list[object]:
+    """The names of columns with those that occur twice as they stand in the file; pandas numbers them."""
+    twice = header.duplicated(keep=False) & header.notna()
+    return [written if again else name for name, written, again in zip(columns, header, twice, strict=True)]
 
 
 def read_graph(path: Path) -> CausalGraph:
@@ -52,8 +68,10 @@ def read_graph(path: Path) -> CausalGraph:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GraphError(f"cannot read the graph {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GraphError(f"{path} is not encoded in UTF-8: save it as UTF-8. ({error})") from error
+    except OSError as error:
+        raise GraphError(f"cannot read the graph {path}: {error.strerror}.") from error
     body = text[_COMMENTS.match(text).end() :]  # type: ignore[union-attr]  # it matches the empty string
     try:
         if _DOT.match(body):
@@ -83,8 +101,10 @@ def _from_lines(lines: Iterable[str]) -> CausalGraph:
 def matched(table: pd.DataFrame, graph: CausalGraph) -> pd.DataFrame:
     """The columns of the table that the graph names, in its order, with every row that is complete in them.
 
+    The index counts the rows of the table from 1.
+
     Raises:
-        DataError: no row is complete, or a column occurs twice.
+        DataError: too few rows are complete, or a column occurs twice or has a name that is taken.
         UnknownVariableError: a variable of the graph has no column.
     """
     for name in graph.variables:
@@ -92,12 +112,68 @@ def matched(table: pd.DataFrame, graph: CausalGraph) -> pd.DataFrame:
             raise unknown_variable(name, table.columns, "column")
         if (table.columns == name).sum() > 1:
             raise DataError(f"column {name!r} occurs twice in the table. Rename or drop one.")
-    columns = table[list(graph.variables)]
+        if name in DIMENSIONS or "/" in name:
+            raise DataError(
+                f"a column in posterior.nc cannot be called {name!r}. Rename it in the table and the graph."
+            )
+        if (noise := noise_name(name)) in graph.variables:
+            raise DataError(f"{noise!r} is the name of the noise of {name!r}. Rename it in the table and the graph.")
+    columns = table[list(graph.variables)].set_axis(range(1, len(table) + 1))
     complete = columns.dropna()
-    if complete.empty:
+    if len(complete) < MIN_ROWS:
         counts = ", ".join(f"{name} {count}" for name, count in columns.isna().sum().items() if count)
-        raise DataError(f"no row of {len(table)} is complete. Missing values by column: {counts or 'none'}.")
-    return complete.reset_index(drop=True)
+        raise DataError(
+            f"{len(complete)} complete rows are too few to hold a fifth out and to halve the others: at least "
+            f"{MIN_ROWS} are needed. The table has {len(table)} rows; missing values by column: {counts or 'none'}."
+        )
+    return complete
+
+
+def kinds(data: pd.DataFrame) -> dict[str, Variable]:
+    """What kind of variable each column is.
+
+    Raises:
+        DataError: a column is of no such kind, is nearly constant, mixes numbers and text, or is text that hardly
+            ever repeats.
+    """
+    variables = infer_variables(data)
+    for name, variable in variables.items():
+        _check_varied(name, data[name])
+        if not isinstance(variable, Continuous):
+            _check_labels(name, [label for label in variable.labels if isinstance(label, str)], len(data))
+    return variables
+
+
+def _check_varied(name: str, column: pd.Series) -> None:
+    counts = column.value_counts()
+    if len(column) - counts.iloc[0] < MIN_VARIED:
+        raise DataError(
+            f"column {name!r} is {counts.index[0]} in {counts.iloc[0]} of the {len(column)} complete rows: at least "
+            f"{MIN_VARIED} must differ, to learn from halves of them. Leave it out of the graph."
+        )
+
+
+def _check_labels(name: str, labels: Sequence[str], rows: int) -> None:
+    """Refuse text that stands for numbers, or that nearly never repeats."""
+    text = [label for label in labels if not _is_number(label)]
+    if text and len(labels) - len(text) > MAX_NUMBERS:
+        raise DataError(
+            f"column {name!r} holds numbers, but {text[0]!r} too. Correct such values, or leave them empty to drop "
+            f"their rows."
+        )
+    if len(labels) > rows / 2:
+        raise DataError(
+            f"column {name!r} is text with {len(labels)} different values in {rows} rows, such as {labels[0]!r}. If "
+            f"these are numbers, write them with a decimal point; if not, leave the column out of the graph."
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def assignments(texts: Sequence[str], option: str, variables: Mapping[str, Variable]) -> dict[str, float]:
@@ -146,7 +222,9 @@ def asked(
         UnknownVariableError: a name that is no variable.
     """
     question = Question(
-        assignments(do, "--do", variables), assignments(control or (), "--control", variables), tuple(outcomes)
+        assignments(do, "--do", variables),
+        assignments(control or (), "--control", variables),
+        tuple(dict.fromkeys(outcomes)),
     )
     for name in outcomes:
         if name not in variables:
@@ -158,4 +236,6 @@ def asked(
             f"--do sets {', '.join(question.do)} and --control sets {', '.join(question.control)}: set the same "
             f"variables in both worlds."
         )
+    if question.control == question.do:
+        raise QueryError("--do and --control set the same values, so that there is nothing to compare. Change one.")
     return question

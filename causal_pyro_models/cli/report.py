@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,21 +20,29 @@ class Report:
     """Sections under a title and a summary, and the figures they show.
 
     Args:
-        folder: where report and figures go; it is made.
+        folder: where report and figures go; it is made. The draws of an earlier run are removed from it.
         title: of the report.
 
     Raises:
-        DataError: the folder cannot be made.
+        DataError: the folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, title: str) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot write to {folder}: {error}. Choose another folder with --out.") from error
         self.folder, self.title = folder, title
         self.summary: list[str] = []
         self.blocks: list[str] = []
+        self.figures: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.posterior.unlink(missing_ok=True)
+            self.save()
+        except OSError as error:
+            raise DataError(f"cannot write to {folder}: {error.strerror}. Choose another folder by --out.") from error
+
+    @property
+    def posterior(self) -> Path:
+        """Where the draws go."""
+        return self.folder / "posterior.nc"
 
     def heading(self, text: str) -> None:
         """Begin a section."""
@@ -53,13 +62,17 @@ class Report:
         self.blocks.append("\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines))
 
     def figure(self, drawn: Axes | Figure, name: str, caption: str) -> None:
-        """Write a figure to ``name.png`` and show it."""
+        """Write a figure to ``name.png`` and show it; what a file cannot be called becomes ``_``."""
         import matplotlib.pyplot as plt
 
         figure: Any = drawn.get_figure(root=True) if hasattr(drawn, "get_figure") else drawn
-        figure.savefig(self.folder / f"{name}.png", bbox_inches="tight")
+        file = re.sub(r"[^\w.-]", "_", name)
+        while file in self.figures:
+            file += "_"
+        self.figures.append(file)
+        figure.savefig(self.folder / f"{file}.png", bbox_inches="tight")
         plt.close(figure)
-        self.blocks.append(f"![{caption}]({name}.png)\n\n*{caption}*")
+        self.blocks.append(f"![{file}]({file}.png)\n\n*{caption}*")
 
     def save(self, finished: bool = False) -> Path:
         """Write what there is, in one stroke."""

@@ -14,18 +14,18 @@ import torch
 
 from causal_pyro_models.cli.effects import effects
 from causal_pyro_models.cli.fit_check import check_fit
-from causal_pyro_models.cli.inputs import asked, matched, read_graph, read_table
+from causal_pyro_models.cli.inputs import asked, kinds, matched, read_graph, read_table
 from causal_pyro_models.cli.posterior import write_posterior
 from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.sachs import compare_interventions
-from causal_pyro_models.cli.single_rows import single_rows
-from causal_pyro_models.cli.study import Question, Settings, Study, fit_study
+from causal_pyro_models.cli.single_rows import DRAWS, exact, single_rows
+from causal_pyro_models.cli.study import Question, Settings, Study, fit_study, shown
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Continuous, Variable, infer_variables
+from causal_pyro_models.models import CausalFlow, Continuous, Variable
 from causal_pyro_models.plots import plot_graph
 
-FIRST_ROWS = 3  # of a user's table, whose counterfactuals are shown
+FIRST_ROWS = 3  # complete ones of a user's table, whose counterfactuals are shown
 CELLS = {"low": 0.1, "middle": 0.5, "high": 0.9}  # quantiles of PKA among the held-out cells that are shown
 
 
@@ -84,21 +84,21 @@ def _three_cells(held_out: pd.DataFrame) -> pd.DataFrame:
 def _run_table(options: argparse.Namespace, settings: Settings) -> Path:
     table, graph = read_table(options.data), read_graph(options.graph)
     data = matched(table, graph)
-    variables = infer_variables(data)
+    variables = kinds(data)
     question = asked(options.do, options.control, options.outcome, variables)
+    CausalFlow(graph, variables)  # refuses a graph that it cannot express before anything is written
     report = Report(options.out, f"What if? {options.data.name}")
     report.heading("What is asked")
-    outcomes = " and ".join(question.outcomes)
-    settings_of = ", ".join([*options.do, *(f"{text} (control)" for text in options.control or [])])
+    control = f", compared with {shown(question.control, variables)}" if question.control else ""
     report.text(
-        f"What would happen to {outcomes}, and what would have happened in single rows, under {settings_of}? The "
-        f"answer is that of a model learned from the {len(data)} complete rows of {options.data.name} and the graph "
-        f"in {options.graph.name}."
+        f"What would happen to {', '.join(question.outcomes)}, and what would have happened in single rows, under "
+        f"{shown(question.do, variables)}{control}? The answer is that of a model learned from the {len(data)} "
+        f"complete rows of {options.data.name} and the graph in {options.graph.name}."
     )
     notes = _left_out(table, data, graph)
     for note in notes:
         print(f"note: {note}")
-    report.bullets([*notes, *_kinds(variables)])
+    report.bullets([*notes, *_read_as(variables)])
     _assumptions(report, graph, f"The graph in {options.graph.name}.")
     with _stage(report, f"fitting to {len(data)} rows, and refitting to halves"):
         study = fit_study(graph, variables, data, settings)
@@ -123,13 +123,13 @@ def _left_out(table: pd.DataFrame, data: pd.DataFrame, graph: CausalGraph) -> li
     return notes
 
 
-def _kinds(variables: Mapping[str, Variable]) -> list[str]:
+def _read_as(variables: Mapping[str, Variable]) -> list[str]:
     """How the columns were read."""
-    kinds: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for name, variable in variables.items():
         labels = "" if isinstance(variable, Continuous) else f" ({', '.join(map(str, variable.labels))})"
-        kinds.setdefault(type(variable).__name__.lower(), []).append(name + labels)
-    return [f"Read as {kind}: {', '.join(names)}." for kind, names in kinds.items()]
+        found.setdefault(type(variable).__name__.lower(), []).append(name + labels)
+    return [f"Read as {kind}: {', '.join(names)}." for kind, names in found.items()]
 
 
 def _answer(study: Study, question: Question, rows: pd.DataFrame, report: Report) -> Path:
@@ -137,9 +137,8 @@ def _answer(study: Study, question: Question, rows: pd.DataFrame, report: Report
     with _stage(report, "average effects"):
         found = effects(study, question, report)
     with _stage(report, f"counterfactuals of {len(rows)} {study.row}s"):
-        do = {study.shown(world): world for world in (question.do, question.control) if world}
-        worlds = single_rows(study, rows, do, question.outcomes, report)
-        write_posterior(report.folder / "posterior.nc", study, rows, worlds, found)
+        worlds = single_rows(study, rows, question, report)
+        write_posterior(report.posterior, study, rows, worlds, found)
     _how_sure(report, study)
     return report.save(finished=True)
 
@@ -167,8 +166,8 @@ def _how_sure(report: Report, study: Study) -> None:
         f"**Where the intervals come from.** The same model was fitted again {refits} times, each time to a random "
         f"half of the {len(study.train)} {study.row}s. Answers from halves scatter about the answer from all as much, "
         f"to first order, as the answer from all does about that of unlimited data. So a 95% interval is the answer "
-        f"from all, plus and minus that scatter times {number(quantile)} (Student's t with {refits - 1} degrees of "
-        f"freedom), with the error of simulation added.",
+        f"from all, plus and minus that scatter times {number(quantile)} (Student's t, of {refits} answers), with the "
+        f"error of simulation added.",
         "**What they leave out.** They say how much the answer would change with another sample of the same size, and "
         "with other random starts of the training. They do not cover a wrong graph, a hidden common cause, or an "
         "intervention that does more than it says. Only a check against real interventions can tell how large such "
@@ -179,10 +178,20 @@ def _how_sure(report: Report, study: Study) -> None:
         [
             "`posterior.nc`: the draws behind the intervals, for ArviZ (`arviz.from_netcdf`). `posterior` has the "
             "noise of the single rows, `counterfactual` their values in each `world`, `effects` the average effects; "
-            f"a draw is a refit ({refits} of them). Their mean is close to the value from all rows, not equal to it.",
+            f"{_draws(study)}. Their mean is close to the value from all {study.row}s, not equal to it.",
             "`*.png`: the figures above.",
             f"Seed {study.seed}: the same seed, data and versions give the same report.",
         ]
+    )
+
+
+def _draws(study: Study) -> str:
+    refits = len(study.ensemble.refits)
+    if exact(study):
+        return f"a draw is a refit ({refits} of them)"
+    return (
+        f"an effect has a draw for each of the {refits} refits, a single row {DRAWS} for each, refit after refit, "
+        f"since it leaves the noise of its discrete variables open"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
+from causal_pyro_models.errors import QueryError, checked_count
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import Binary, CausalFlow, Continuous, Variable
 
@@ -47,11 +48,20 @@ class Settings:
         steps: training steps.
         refits: how many times the model is fitted again to a random half.
         seed: of everything random.
+
+    Raises:
+        QueryError: no steps, fewer than two refits, or a seed that is none.
     """
 
     steps: int
     refits: int
     seed: int
+
+    def __post_init__(self) -> None:
+        checked_count(self.steps, "--steps")
+        checked_count(self.refits, "--refits", least=2)
+        if not 0 <= self.seed < 2**32:
+            raise QueryError(f"--seed must be an integer from 0 to 2**32 - 1, got {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -93,14 +103,21 @@ class Study:
         """The held-out rows as the model reads them."""
         return self.model.encode(self.held_out)
 
-    def shown(self, do: Do) -> str:
-        """An intervention as the user would write it."""
-        return "do(" + ", ".join(f"{name} = {self.label(name, value)}" for name, value in do.items()) + ")"
 
-    def label(self, name: str, value: float) -> str:
-        """A value as it stands in the table."""
-        kind = self.variables[name]
-        return f"{value:.4g}" if isinstance(kind, Continuous) else str(kind.labels[int(value)])
+def label(variable: Variable, value: float) -> str:
+    """A value as it stands in the table."""
+    return f"{value:.12g}" if isinstance(variable, Continuous) else str(variable.labels[int(value)])
+
+
+def shown(do: Do, variables: Mapping[str, Variable]) -> str:
+    """An intervention as the user would write it."""
+    return "do(" + ", ".join(f"{name} = {label(variables[name], value)}" for name, value in do.items()) + ")"
+
+
+def reached(study: Study, question: Question) -> list[str]:
+    """The outcomes that the intervention can change."""
+    below = study.model.graph.descendants(question.do)
+    return [name for name in question.outcomes if name in below]
 
 
 def fit_study(
@@ -134,6 +151,11 @@ class Event:
     text: str
     name: str
     code: int | None = None
+
+    @property
+    def average(self) -> str:
+        """What its mean is called."""
+        return f"mean of {self.text}" if self.code is None else self.text
 
     @property
     def outcome(self) -> str | dict[str, int]:

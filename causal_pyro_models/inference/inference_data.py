@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+DIMENSIONS = ("chain", "draw", "unit", "world")
 RESAMPLED = (
     "resampled by importance weight, which ArviZ does not know (systematic resampling, seed {}): judge these draws by "
     "ess and pareto_k in sample_stats, not by R-hat"
@@ -54,7 +55,7 @@ def to_inference_data(
 
     Raises:
         QueryError: nothing given, or something of the wrong kind.
-        DataError: observed values that are not numbers.
+        DataError: observed values that are not numbers, or a site with the name of a dimension.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -123,6 +124,11 @@ def _observed(observed: Any) -> Arrays:
     return data
 
 
+def _check_name(name: str) -> None:
+    if name in DIMENSIONS:
+        raise DataError(f"site {name!r} has the name of a dimension of ArviZ data ({', '.join(DIMENSIONS)}): rename it.")
+
+
 def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
 
@@ -162,6 +168,7 @@ class _Layout:
         sites = {**draws.parameters, **draws.sites} if isinstance(draws, Noise) else draws.sites
         variables = {}
         for name, value in sites.items():
+            _check_name(name)
             batch = _batch(draws, name, value)
             dims = [f"{name}_plate_{i}" for i in range(len(batch))]
             if batch and batch[-1] == self.units:
@@ -203,6 +210,7 @@ class _Layout:
 
         variables = {}
         for name, value in data.items():
+            _check_name(name)
             dims = [f"{name}_dim_{i}" for i in range(-1, value.ndim - 1)]
             if value.ndim:
                 dims[0] = "unit" if len(value) == self.units else f"{name}_plate_0"

@@ -34,8 +34,9 @@ MAX_CODES = 12  # a variable of at most so many whole values is drawn as bars
 def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] = "") -> Figure:
     """The distribution of each variable in data and under a model, a panel each.
 
-    The title of a panel gives the Kolmogorov-Smirnov distance, the largest difference between the two distribution
-    functions: 0 where they are the same, 1 where they do not overlap.
+    The title of a panel gives the distance of the two distributions, 0 where they are the same, 1 where they do not
+    overlap: Kolmogorov and Smirnov's (KS), the largest difference between the distribution functions, or for bars the
+    total variation (TV), the share of units that would have to change places.
 
     Args:
         observed: data, best held out from training: a DataFrame, :class:`Draws` or a dict of arrays.
@@ -60,10 +61,14 @@ def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] =
     figure, axes = panels(len(names))
     for name, ax in zip(names, axes, strict=True):
         a, b = data[name].to_numpy(), model[name].to_numpy()
-        bars = _bars if _is_discrete(a) and _is_discrete(b) else _histograms
-        bars(ax, a, b)
+        if _is_discrete(a) and _is_discrete(b):
+            _bars(ax, a, b)
+            distance = f"TV distance {_tv(a, b):.2f}"
+        else:
+            _histograms(ax, a, b)
+            distance = f"KS distance {_ks(a, b):.2f}"
         ax.set_xlabel(named(name, units))
-        ax.set_title(f"KS distance {_ks(a, b):.2f}", color=INK, loc="right", fontsize=8)
+        ax.set_title(distance, color=INK, loc="right", fontsize=8)
     legend(figure, axes[0])
     return figure
 
@@ -102,6 +107,10 @@ def _ks(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
     points = np.concatenate([a, b])
     below = (np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (a, b))
     return float(np.abs(np.subtract(*below)).max())
+
+
+def _tv(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    return float(sum(abs((a == code).mean() - (b == code).mean()) for code in np.union1d(a, b)) / 2)
 
 
 @styled

@@ -38,6 +38,7 @@ def plot_counterfactual(
     unit: int | Sequence[int] = 0,
     level: float = 0.95,
     units: str | Mapping[str, str] = "",
+    unit_names: Sequence[str] | None = None,
 ) -> Figure:
     """What single units were, and what they would have been: a panel for each site, a row for each unit.
 
@@ -48,12 +49,13 @@ def plot_counterfactual(
         unit: the units to show.
         level: probability of the intervals; none are drawn of a single exact draw.
         units: the unit of measurement of all sites, or a dict by site.
+        unit_names: what the units shown are called; None for their numbers.
 
     Returns:
         The figure.
 
     Raises:
-        DataError: a site that is not a scalar for each unit, or a unit that is not there.
+        DataError: a site that is not a scalar for each unit, or a unit that is not there or has no name.
         QueryError: something else than worlds, names and numbers of units.
         UnknownVariableError: a site or world that is not there.
 
@@ -68,6 +70,8 @@ def plot_counterfactual(
         ['X', 'Y']
     """
     expect(worlds, Worlds, "worlds(model, evidence, do)")
+    from matplotlib.ticker import MaxNLocator
+
     was = worlds[factual]
     others = [name for name in worlds if name != factual]
     shown = _several(unit, Integral, "unit must be the number of a unit or a list of them")
@@ -75,6 +79,9 @@ def plot_counterfactual(
     if sites is not None:
         names = _several(sites, str, "sites must be the name of a site or a list of them")
     _check_shown(was, names, shown)
+    called = [f"unit {u}" for u in shown] if unit_names is None else list(unit_names)
+    if len(called) != len(shown):
+        raise DataError(f"{len(shown)} units are shown and unit_names has {len(called)} names: give one for each.")
     figure, axes = panels(len(names), width=2.2, height=0.75 + 0.16 * len(shown) * (len(others) + 1))
     for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
         for row, u in enumerate(shown):
@@ -85,10 +92,12 @@ def plot_counterfactual(
             )
             for j, world in enumerate(others):
                 _point(ax, worlds[world], name, u, row + _offset(j, len(others)), j, level, None if row else world)
-        ax.set_yticks(range(len(shown)), [f"unit {u}" for u in shown] if i % 4 == 0 else [])
+        ax.set_yticks(range(len(shown)), called if i % 4 == 0 else [])
         ax.set_ylim(len(shown) - 0.5, -0.5)
         ax.set_xlabel(named(name, units))
         ax.margins(x=0.12)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3))
+    figure.set_figwidth(figure.get_figwidth() + 0.06 * max(map(len, called)))
     legend(figure, axes[0])
     return figure
 

@@ -78,8 +78,11 @@ def panels(count: int, width: float = 2.4, height: float = 1.9, columns: int = 4
 def legend(figure: Figure, ax: Axes) -> None:
     """One legend above all panels, in as many columns as fit."""
     handles, labels = ax.get_legend_handles_labels()
-    entry = 0.6 + 0.08 * max(map(len, labels))  # inches
-    figure.legend(handles, labels, loc="outside upper left", ncols=max(1, int(figure.get_figwidth() / entry)))
+    for columns in range(len(labels), 0, -1):
+        drawn = figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
 
 
 def expect(value: object, kind: type, source: str) -> None:
