@@ -1,0 +1,251 @@
+"""Guides over noise: trained ones answer as the closed form does, and those that cannot are refused.
+
+Statistical checks use fixed seeds and 4 standard errors, a false alarm of 6e-5 each.
+"""
+
+import functools
+import math
+import warnings
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.infer.autoguide import (
+    AutoDelta,
+    AutoDiagonalNormal,
+    AutoLaplaceApproximation,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
+from torch import nn
+
+from causal_pyro_models import AmortizedGuide, abduct, counterfactual, fit_guide, sample
+from causal_pyro_models.errors import AbductionError, CausalWarning, FitError
+from causal_pyro_models.scm import zoo
+from tests.inference.exact import gaussian_misses, linear_case
+from tests.inference.test_abduction import double, hidden_mean, posterior_misses, states
+
+DRAWS = 20_000
+train = functools.partial(fit_guide, steps=500, learning_rate=0.02, seed=0, progress=False)
+
+
+# Trained guides --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AmortizedGuide, AutoMultivariateNormal])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_linear_models_with_hidden_confounders_and_partial_evidence(kind, seed):
+    """With families that hold the posterior; weights of too narrow a guide have no variance to take an error from."""
+    scm, evidence, do = linear_case(seed)
+    guide = train(scm, evidence, kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        world = counterfactual(scm, evidence, do, guide, DRAWS, seed=seed)
+    assert not gaussian_misses(world, scm.counterfactual(evidence, do))
+    assert float(world.ess.min()) > DRAWS / 2
+
+
+@pytest.mark.parametrize("structure", ["confounded", "instrument"])
+def test_guides_of_independent_normals_where_one_variable_is_hidden(structure):
+    scm = getattr(zoo.linear, structure)()
+    evidence = {name: value.numpy() for name, value in sample(scm, 6, seed=1).items() if name != "U"}
+    guide = train(scm, evidence, AutoNormal)
+    for do in ({"X": 0.0}, {"X": lambda x: x + 1.0}, {"U": 1.0}):
+        world = counterfactual(scm, evidence, do, guide, DRAWS, seed=0)
+        assert not gaussian_misses(world, scm.counterfactual(evidence, do))
+    assert float(world.ess.min()) > DRAWS / 2
+
+
+@pytest.mark.parametrize("kind", [AutoDiagonalNormal, AutoMultivariateNormal, AutoLowRankMultivariateNormal])
+def test_guides_that_draw_units_together_are_weighted_together(kind):
+    """One weight for a draw of all units; weighted unit by unit, the exact family would not come close."""
+    scm, evidence = zoo.linear.confounded(), {"X": np.array([1.0, -1.0, 2.0, 0.0]), "Y": np.array([0.0, 1.0, 3.0, 0.0])}
+    noise = abduct(scm, evidence, train(scm, evidence, kind), DRAWS, seed=0)
+    assert noise.weights.shape == (DRAWS,)
+    assert noise.ess.shape == noise.pareto_k.shape == (1,)
+    assert float(noise.ess) > DRAWS / 2
+    for do in ({}, {"X": 0.0}):
+        assert not gaussian_misses(counterfactual(scm, noise, do), scm.counterfactual(evidence, do))
+
+
+def test_an_amortised_guide_answers_for_units_that_it_was_not_trained_on():
+    scm = zoo.linear.front_door()
+    seen = {name: value for name, value in sample(scm, 200, seed=0).items() if name in ("X", "Y")}
+    guide = train(scm, seen, AmortizedGuide, steps=800)
+    new = {name: value[:5].numpy() for name, value in sample(scm, 5, seed=1).items() if name in seen}
+    noise = abduct(scm, new, guide, DRAWS, seed=0)
+    assert float(noise.ess.min()) > DRAWS / 2
+    assert not gaussian_misses(counterfactual(scm, noise, {"X": 1.0}), scm.counterfactual(new, {"X": 1.0}))
+    alike = abduct(scm, {"X": new["X"], "Y": 0.5}, guide, 2_000, seed=0)
+    repeated = abduct(scm, {"X": new["X"], "Y": np.full(5, 0.5)}, guide, 2_000, seed=0)
+    assert torch.equal(alike["U_U"], repeated["U_U"])
+    with pytest.raises(AbductionError, match=r"trained on evidence on \['X', 'Y'\] and is given evidence on \['X'\]"):
+        abduct(scm, {"X": new["X"]}, guide)
+
+
+class Skewed(nn.Module):
+    """A guide for the scale of one unit: a log-normal whose parameters are learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc, self.log_scale = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, evidence):
+        pyro.sample("U_S", dist.LogNormal(self.loc, self.log_scale.exp()))
+
+
+def exponential_scale():
+    """S ~ Exponential(1) is the rate of X: S given X = x is Gamma(2, 1 + x)."""
+    s = pyro.sample("S", dist.Exponential(1.0))
+    pyro.sample("X", dist.Exponential(s))
+
+
+@pytest.mark.parametrize("build", [Skewed, lambda: AutoNormal, lambda: AmortizedGuide])
+def test_guides_over_noise_that_is_not_real(build):
+    """Positive noise: an own module, an autoguide, and the amortised one with the Jacobian of its transform."""
+    guide = train(exponential_scale, {"X": [0.5]}, build())
+    noise = abduct(exponential_scale, {"X": [0.5]}, guide, 40_000, seed=0)
+    assert float(noise.ess) > 4_000
+    assert bool((noise["U_S"] > 0).all())
+    u, w = noise["U_S"][:, 0].double(), noise.weights.reshape(40_000, -1)[:, 0].double().exp()
+    mean = float(w @ u)
+    assert abs(mean - 2 / 1.5) < 4 * float((w * (u - mean)).square().sum().sqrt())
+    variance = float(w @ (u - mean).square())
+    assert abs(variance - 2 / 1.5**2) < 4 * float((w * ((u - mean).square() - variance)).square().sum().sqrt())
+
+
+def test_amortised_guides_over_vectors():
+    """Z of two parts, seen through their sum: E[Z] = (s / 3, s / 3), and any direction across has variance 1."""
+
+    def model():
+        z = pyro.sample("Z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        pyro.sample("S", dist.Normal(z.sum(-1), 1.0))
+        pyro.sample("T", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+
+    evidence = {"S": [3.0, -1.5], "T": torch.zeros(2, 3)}
+    noise = abduct(model, evidence, train(model, evidence, AmortizedGuide), DRAWS, seed=0)
+    assert noise["U_Z"].shape == (DRAWS, 2, 2)
+    assert float(noise.ess.min()) > DRAWS / 2
+    error = 4 * noise.std("U_Z") / noise.ess[:, None].sqrt()
+    assert bool(((noise.mean("U_Z") - torch.tensor([[1.0, 1.0], [-0.5, -0.5]])).abs() < error).all())
+    weight = noise.weights[:, 0].exp()
+    across = (noise["U_Z"][:, 0, 0] - noise["U_Z"][:, 0, 1]) / math.sqrt(2)
+    assert abs(float(weight @ across.square()) - 1.0) < 4 * math.sqrt(2 / float(noise.ess[0]))
+
+
+@pytest.mark.parametrize("kind", [AutoNormal, AmortizedGuide])
+def test_float64_models(kind):
+    evidence = {"X": [0.3, -1.0]}
+    noise = abduct(double, evidence, train(double, evidence, kind), DRAWS, seed=0)
+    assert noise["U_X"].dtype == torch.float64
+    assert not posterior_misses(noise, np.array(evidence["X"]))
+
+
+def test_hidden_noise_beyond_the_evidence_is_left_to_the_prior():
+    guide = train(hidden_mean, {"X": [1.0, -2.0]}, AutoNormal)
+    noise = abduct(hidden_mean, {"X": [1.0, -2.0]}, guide, DRAWS, seed=0)
+    assert not posterior_misses(noise, np.array([1.0, -2.0]))
+    assert sorted(name for name, _ in guide.named_parameters()) == [
+        "locs.U_Z_unconstrained",
+        "scales.U_Z_unconstrained",
+    ]
+    assert bool((noise["U_V"].mean(0).abs() < 4 / math.sqrt(DRAWS)).all())
+
+
+def test_an_untrained_guide_is_corrected_or_warned_of():
+    """One that has not learned anything is a wide proposal, here still good enough."""
+    evidence = {"X": [0.1, -0.2]}
+    guide = train(hidden_mean, evidence, AmortizedGuide, steps=1)
+    assert not posterior_misses(abduct(hidden_mean, evidence, guide, DRAWS, seed=0), np.array(evidence["X"]))
+    far = {"X": [9.0, -9.0]}
+    guide = train(hidden_mean, far, AmortizedGuide, steps=1)
+    with pytest.warns(CausalWarning):
+        abduct(hidden_mean, far, guide, 2_000, seed=0)
+
+
+# Seeds and progress ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AutoNormal, AutoMultivariateNormal, AmortizedGuide])
+def test_one_seed_trains_one_guide(kind):
+    def parameters(seed):
+        guide = train(hidden_mean, {"X": [1.0, -2.0]}, kind, steps=5, seed=seed)
+        return torch.cat([p.detach().flatten() for p in guide.parameters()])
+
+    before = states()
+    one, again, other = parameters(1), parameters(1), parameters(2)
+    assert states() == before
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore::causal_pyro_models.errors.CausalWarning")
+def test_a_bar_is_shown_with_progress_and_not_without(capsys):
+    guide = train(hidden_mean, {"X": [1.0]}, AutoNormal, steps=60)
+    assert capsys.readouterr() == ("", "")
+    abduct(hidden_mean, {"X": [1.0]}, guide, 500, seed=0)
+    assert capsys.readouterr() == ("", "")
+    train(hidden_mean, {"X": [1.0]}, AutoNormal, steps=60, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "guide: 100%" in err
+    assert "60/60" in err
+    assert "loss=" in err
+
+
+# Refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AutoDelta, AutoLaplaceApproximation])
+def test_point_estimates_are_refused(kind):
+    with pytest.raises(AbductionError, match=f"{kind.__name__} is a point estimate"):
+        train(hidden_mean, {"X": [1.0]}, kind)
+
+
+def test_a_guide_of_one_point_is_refused_where_it_is_used():
+    """Its weights are all equal, and would look perfect."""
+
+    def point(evidence):
+        pyro.sample("U_Z", dist.Delta(evidence["X"] / 2))
+
+    with pytest.raises(AbductionError, match="every draw of 'U_Z' from the guide is the same"):
+        abduct(hidden_mean, {"X": [1.0, 2.0]}, point, 100)
+
+
+def test_nothing_to_guide_is_refused():
+    with pytest.raises(AbductionError, match="abduction is exact, without a guide"):
+        train(hidden_mean, {"Z": [0.0], "X": [1.0]})
+
+
+def test_amortised_guides_need_evidence_and_one_unit():
+    conditioned = pyro.poutine.condition(hidden_mean, data={"X": torch.tensor(1.0)})
+    with pytest.raises(AbductionError, match="none was given: pass what the model has observed as evidence"):
+        train(conditioned, {}, AmortizedGuide)
+    assert float(abduct(conditioned, {}, train(conditioned, {}), 2_000, seed=0).ess) > 1_000
+
+    def plated():
+        with pyro.plate("people", 2):
+            hidden_mean()
+
+    with pytest.raises(AbductionError, match="needs a model of one unit"):
+        train(plated, {"X": [1.0, 2.0]}, AmortizedGuide)
+
+
+class Broken(nn.Module):
+    """A guide whose scale turns negative as it is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.01))
+
+    def forward(self, evidence):
+        pyro.sample("U_Z", dist.Normal(evidence["X"] * 100.0, self.scale))
+
+
+@pytest.mark.filterwarnings("ignore:Encountered NaN")
+def test_a_bound_that_is_no_number_is_reported():
+    with pytest.raises(FitError, match=r"the evidence lower bound became .* at step \d+: lower learning_rate"):
+        train(hidden_mean, {"X": [1.0]}, Broken(), learning_rate=1e30)
