@@ -164,7 +164,7 @@ def test_repr_says_what_failed():
         ({"evidence": "X"}, CausalError, "list of names"),
         ({"evidence": ["W"]}, UnknownVariableError, "unknown site 'W'"),
         ({"num_samples": 50}, CausalError, "at least num_ranked"),
-        ({"num_simulations": 0}, CausalError, "positive"),
+        ({"num_simulations": 0}, CausalError, "at least 1"),
         ({"alpha": 1.5}, CausalError, "between 0 and 1"),
         ({"evidence": ["X", "Z"], "method": None}, CausalError, "nothing open"),
     ],
