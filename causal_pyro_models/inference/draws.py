@@ -1,7 +1,7 @@
 """What the verbs return: values of sites with the weights they carry."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -87,7 +87,8 @@ class Draws(Mapping[str, torch.Tensor]):
             raise QueryError(f"q must be a number from 0 to 1, got {q!r:.80}.")
         value, weight = self._weighted(name)
         order = value.argsort(0)
-        reached = weight.expand(value.shape).gather(0, order).cumsum(0) >= q - 1e-9
+        share = weight.double().expand(value.shape).gather(0, order).cumsum(0)
+        reached = share / share[-1:] >= q - max(4 * torch.finfo(weight.dtype).eps, 1e-9)
         return value.gather(0, order).gather(0, reached.int().argmax(0, keepdim=True)).squeeze(0)
 
     def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,6 +111,9 @@ class Draws(Mapping[str, torch.Tensor]):
         """A row for each draw and unit, a column for each site (``name[i]`` for each component of a vector).
 
         Columns ``draw``, ``unit`` and, where weights differ, ``weight`` come first.
+
+        Raises:
+            QueryError: sites that lie in different plates, or have the name of such a column.
         """
         import pandas as pd
 
@@ -123,6 +127,12 @@ class Draws(Mapping[str, torch.Tensor]):
             weight = self.weights.exp()
             columns["weight"] = (weight if weight.dim() == 2 else weight[:, None]).expand(draws, units).flatten()
         for name, value in self.sites.items():
+            _check_column(name, columns)
+            if self._units(name) not in (1, units):
+                raise QueryError(
+                    f"{name!r} has {self._units(name)} units and another site {units}, so they lie in different plates "
+                    f"and have no row in common: use to_inference_data, which keeps their dimensions."
+                )
             event = value.shape[value.dim() - self.event_dims[name] :]
             flat = value.reshape(draws, self._units(name), -1).expand(draws, units, -1).reshape(draws * units, -1)
             for i in range(flat.shape[1]):
@@ -134,6 +144,11 @@ class Draws(Mapping[str, torch.Tensor]):
         value = self.sites[name]
         lead = 0 if self.num_draws is None else 1
         return math.prod(value.shape[lead : value.dim() - self.event_dims[name]])
+
+
+def _check_column(name: str, columns: Collection[str]) -> None:
+    if name in columns:
+        raise QueryError(f"site {name!r} has the name of another column of the table: rename the site.")
 
 
 def _unravel(index: int, shape: torch.Size) -> list[int]:
@@ -196,9 +211,15 @@ class Worlds(Mapping[str, Draws]):
         return len(self.draws)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """The rows of every world one below the other, with a column ``world`` in front."""
+        """The rows of every world one below the other, with a column ``world`` in front.
+
+        Raises:
+            QueryError: see :meth:`Draws.to_dataframe`.
+        """
         import pandas as pd
 
+        for name in {name for draws in self.draws.values() for name in draws}:
+            _check_column(name, ["world"])
         frames = [draws.to_dataframe().assign(world=name) for name, draws in self.draws.items()]
         frame = pd.concat(frames, ignore_index=True)
         return frame[["world", *frame.columns.drop("world")]]
