@@ -126,7 +126,7 @@ def _observed(observed: Any) -> Arrays:
 
 def _check_name(name: str) -> None:
     if name in DIMENSIONS:
-        raise DataError(f"site {name!r} has the name of a dimension of ArviZ data ({', '.join(DIMENSIONS)}): rename it.")
+        raise DataError(f"site {name!r} is called like a dimension of ArviZ data ({', '.join(DIMENSIONS)}): rename it.")
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:
