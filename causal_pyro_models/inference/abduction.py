@@ -107,7 +107,7 @@ def abducted(
     if not relevant:
         return _record(target, {}, num_samples, Posterior({}))
     if method is None:
-        observed = sorted({*data, *(name for name, site in program.sites.items() if site.observed)})
+        observed = sorted({*data, *program.observed})
         raise AbductionError(
             f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
             f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "

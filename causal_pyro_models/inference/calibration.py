@@ -170,8 +170,11 @@ def _checked(
     for name in evidence:
         if not isinstance(name, str) or name not in program.sites:
             raise unknown_variable(name, program.sites, "site")
-    if seen := [name for name, site in program.sites.items() if site.observed]:
-        raise ModelError(f"{seen} are observed in the model, which must be free to simulate: drop obs=.")
+    if program.observed:
+        raise ModelError(
+            f"{list(program.observed)} are observed in the model, which must be free to simulate: drop obs= and "
+            f"pyro.factor."
+        )
     if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
         raise QueryError(f"alpha is a probability between 0 and 1, got {alpha!r:.80}.")
     for name, count in {"num_simulations": simulations, "num_ranked": ranked, "num_samples": samples}.items():

@@ -216,7 +216,7 @@ def shown(outcome: Any) -> str:
 def informed(program: Program, evidence: Any) -> bool:
     """Whether anything was observed, as evidence or in the model itself."""
     given = evidence is not None and not (isinstance(evidence, dict) and not evidence)
-    return given or any(site.observed for site in program.sites.values())
+    return given or bool(program.observed)
 
 
 def check_number(name: str, value: Any) -> None:

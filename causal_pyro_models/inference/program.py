@@ -10,6 +10,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_factor
 from torch.distributions.constraints import Constraint
 
 from causal_pyro_models.errors import CausalError, ModelError
@@ -74,6 +75,7 @@ class Program:
         nesting: how many dimensions its plates take; 1 for a model of one unit, which gets a plate over units.
         plated: whether the model declares its own plates.
         subsampled: its plates that hold a part of their units only.
+        observed: its sites that are observed in the model itself, and its factors.
     """
 
     model: Model
@@ -81,6 +83,7 @@ class Program:
     nesting: int
     plated: bool
     subsampled: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -196,7 +199,9 @@ def inspect_model(model: Model) -> Program:
     nesting = max((-frame.dim for frame in frames if frame.vectorized), default=0)
     sites = {name: _site(site) for name, site in nodes.items()}
     subsampled = dict.fromkeys(frame.name for frame in frames if frame.full_size not in (None, frame.size))
-    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled))
+    factors = [name for name, site in trace.nodes.items() if site["type"] == "sample" and site_is_factor(site)]
+    observed = (*(name for name, site in sites.items() if site.observed), *factors)
+    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled), observed)
 
 
 def _site(site: Any) -> Site:

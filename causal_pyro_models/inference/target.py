@@ -85,7 +85,7 @@ class Target:
             AbductionError: there are some, and a plate is subsampled.
         """
         unobserved = self.unobserved
-        if not unobserved or not (self.data or any(s.observed for s in self.program.sites.values())):
+        if not unobserved or not (self.data or self.program.observed):
             return []
         with pyro.validation_enabled(False):
             found = self._traced_dependencies()

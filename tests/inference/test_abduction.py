@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy import stats
 
-from causal_pyro_models import NUTS, ImportanceSampling, abduct, counterfactual, fit_guide, sample, worlds
+from causal_pyro_models import NUTS, ImportanceSampling, abduct, ate, counterfactual, fit_guide, sample, worlds
 from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
 from causal_pyro_models.scm import zoo
 from tests.inference.exact import discrete_misses, gaussian_misses
@@ -81,6 +81,26 @@ def test_observations_written_in_a_model_are_evidence():
     conditioned = pyro.poutine.condition(hidden_mean, data={"X": torch.tensor(1.0)})
     noise = abduct(conditioned, {}, ImportanceSampling(), DRAWS, seed=0)
     assert not posterior_misses(noise, np.array([1.0]))
+
+
+def test_a_factor_is_evidence_with_other_evidence_and_without():
+    """exp(-(z - 2)^2 / 2) says of Z what an observation of 2 with unit noise would: Z is Normal(1, sqrt(1/2))."""
+
+    def model():
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.factor("near two", -0.5 * (z - 2.0) ** 2)
+        pyro.sample("W", dist.Normal(0.0, 1.0))
+
+    for evidence, units in (({}, 1), ({"W": [0.0, 1.0]}, 2)):
+        noise = abduct(model, evidence, ImportanceSampling(), DRAWS, seed=0)
+        assert not posterior_misses(noise, np.full(units, 2.0))
+        with pytest.raises(AbductionError, match=r"evidence on \[.*'near two'\] bears on \['Z'\]"):
+            abduct(model, evidence)
+    with pytest.raises(AbductionError, match="bears on"):
+        counterfactual(model, {}, {"W": 0.0})
+    estimate = ate(model, {"W": (0.0, 1.0)}, "Z", method=ImportanceSampling(), seed=0)
+    assert float(estimate.value) == 0.0
+    assert estimate.weights is not None
 
 
 # Weights ---------------------------------------------------------------------------------------------------------
@@ -302,6 +322,19 @@ def test_float64_models_are_answered_in_float64():
     law = zoo.LinearGaussianSCM({("U_Z", "X"): 1.0}, {"U_Z": 1.0, "X": 1.0}).conditional({"X": np.array([0.3, -1.0])})
     only_x = abduct(double, {"X": [0.3, -1.0]}, ImportanceSampling(), DRAWS, seed=0)
     assert not gaussian_misses(only_x, law.marginal(["U_Z"]))
+
+
+def test_learned_parameters_are_neither_sites_nor_noise():
+    def model():
+        slope = pyro.param("slope", torch.tensor(2.0))
+        x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        pyro.sample("Y", dist.Normal(slope * x, 1.0))
+
+    with pyro.get_param_store().scope():
+        noise = abduct(model, {"X": [1.0], "Y": [2.5]})
+        assert list(noise) == ["U_X", "U_Y"]
+        assert counterfactual(model, noise, {"X": 0.0})["Y"].tolist() == [0.5]
+        assert abduct(model, {"Y": [2.5]}, ImportanceSampling(), 500, seed=0)["U_Y"].shape == (500, 1)
 
 
 # Seeds -----------------------------------------------------------------------------------------------------------

@@ -98,6 +98,16 @@ def test_summaries_of_a_result_use_its_weights():
     torch.testing.assert_close(equal.std("Z"), world["Z"].std(0, correction=0))
 
 
+def test_what_is_shown_names_sites_shapes_and_quality():
+    noise = abduct(model, EVIDENCE, ImportanceSampling(), 1_000, seed=0)
+    assert "U_V: (1000, 2, 3) torch.float32" in repr(noise)
+    assert f"effective sample size: {float(noise.ess.min()):.0f} (lowest of 2)" in repr(noise)
+    assert f"Pareto k-hat: {float(noise.pareto_k.max()):.2f} (highest of 2)" in repr(noise)
+    shown = repr(worlds(model, noise, {"one": {}, "two": {"X": 0.0}}))
+    assert shown.count("X (1000, 2)") == 2
+    assert "effective" not in repr(sample(model, 3, seed=0))
+
+
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
