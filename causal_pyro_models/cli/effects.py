@@ -25,8 +25,8 @@ def effects(study: Study, question: Question, report: Report) -> dict[str, Estim
         contrasts.append((shown(question.control, study.variables), question.control))
     report.heading(f"What would happen under {do}?")
     report.text(
-        f"How far a mean or a probability moves when all {study.row}s get {do}, in brackets the 95% interval (see *How "
-        f"sure is this?*)."
+        f"How far an average moves when all {study.row}s get {do}, in brackets the 95% interval (see *How sure is "
+        f"this?*)."
     )
     found, rows = {}, []
     moved = reached(study, question)
@@ -44,7 +44,9 @@ def effects(study: Study, question: Question, report: Report) -> dict[str, Estim
         rows.append(cells)
         if event.name in moved:
             report.summary.append(f"**Effect.** {do} {'; '.join(told)}.")
-    report.table(["average", "in the data", *(f"change against {name}" for name, _ in contrasts)], rows)
+    report.table(
+        ["average", f"in the {study.row}s fitted to", *(f"change against {name}" for name, _ in contrasts)], rows
+    )
     if still := [name for name in question.outcomes if name not in moved]:
         text = f"The graph has no path from {', '.join(question.do)} to {', '.join(still)}: no effect, by assumption."
         report.summary.append(f"**Effect.** {text}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from causal_pyro_models.cli.study import Study
@@ -33,23 +34,33 @@ def write_posterior(
     )
     for group in ("posterior", "counterfactual", "observed_data"):
         data[group] = data[group].assign_coords(unit=[str(name) for name in rows.index])
-    draw = np.arange(len(study.ensemble.refits))
-    single = {name: effect for name, effect in effects.items() if effect.over is None}
-    curves = {name: effect for name, effect in effects.items() if effect.over is not None}
-    variables = {"effect": (["chain", "draw", "of"], np.stack([_draws(e) for e in single.values()], -1)[None])}
-    coords = {"chain": [0], "draw": draw, "of": list(single)}
-    if curves:
-        variables["dose_response"] = (
-            ["chain", "draw", "curve", "x"],
-            np.stack([_draws(e) for e in curves.values()], 1)[None],
-        )
-        coords |= {"curve": list(curves), "x": list(next(iter(curves.values())).labels)}
-    data.add_groups({"effects": xr.Dataset(variables, coords)}, warn_on_custom_groups=False)
+    data.add_groups({"effects": _effects(effects)}, warn_on_custom_groups=False)
     fresh = path.with_suffix(".nc.part")
     data.to_netcdf(str(fresh), engine="h5netcdf")
     fresh.replace(path)
 
 
-def _draws(effect: Estimate) -> np.ndarray[Any, Any]:
-    assert effect.draws is not None
-    return effect.draws.numpy()
+def _effects(effects: Mapping[str, Estimate]) -> xr.Dataset:
+    """Effects and curves in every refit, and as they stand in the report."""
+    group = xr.Dataset(coords={"chain": [0], "end": ["value", "low", "high"]})
+    single = {name: effect for name, effect in effects.items() if effect.over is None}
+    curves = {name: effect for name, effect in effects.items() if effect.over is not None}
+    group = group.assign_coords(of=list(single))
+    group["effect"] = ["chain", "draw", "of"], _draws(single)
+    group["effect_estimate"] = ["end", "of"], _ends(single)
+    if curves:
+        group = group.assign_coords(curve=list(curves), x=list(next(iter(curves.values())).labels))
+        group["dose_response"] = ["chain", "draw", "curve", "x"], _draws(curves)
+        group["dose_response_estimate"] = ["end", "curve", "x"], _ends(curves)
+    return group.assign_coords(draw=np.arange(group.sizes["draw"]))
+
+
+def _draws(effects: Mapping[str, Estimate]) -> np.ndarray[Any, Any]:
+    """``(1, draws, effects, ...)``."""
+    draws = [effect.draws.numpy() for effect in effects.values() if effect.draws is not None]
+    return np.stack(draws, 1)[None]
+
+
+def _ends(effects: Mapping[str, Estimate]) -> np.ndarray[Any, Any]:
+    """``(3, effects, ...)``: value, lower and upper end."""
+    return np.stack([torch.stack([effect.value, *effect.interval]).numpy() for effect in effects.values()], 1)

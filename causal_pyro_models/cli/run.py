@@ -35,11 +35,11 @@ def run(options: argparse.Namespace) -> Path:
     Raises:
         CausalError: for anything in the options, the table or the graph that does not fit.
     """
+    settings = Settings(options.steps, options.refits, options.seed)
+    start = time.perf_counter()
     matplotlib.use("Agg")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small networks: threads would only wait for each other
-    start = time.perf_counter()
-    settings = Settings(options.steps, options.refits, options.seed)
     try:
         path = _run_sachs(options.out, settings) if options.data is None else _run_table(options, settings)
     finally:
@@ -178,7 +178,8 @@ def _how_sure(report: Report, study: Study) -> None:
         [
             "`posterior.nc`: the draws behind the intervals, for ArviZ (`arviz.from_netcdf`). `posterior` has the "
             "noise of the single rows, `counterfactual` their values in each `world`, `effects` the average effects; "
-            f"{_draws(study)}. Their mean is close to the value from all {study.row}s, not equal to it.",
+            f"{_draws(study)}. The mean of the draws is close to the value from all {study.row}s, not equal to it; "
+            "`effect_estimate` and `dose_response_estimate` are what this report says.",
             "`*.png`: the figures above.",
             f"Seed {study.seed}: the same seed, data and versions give the same report.",
         ]

@@ -96,7 +96,7 @@ def plot_counterfactual(
         ax.set_ylim(len(shown) - 0.5, -0.5)
         ax.set_xlabel(named(name, units))
         ax.margins(x=0.12)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3, steps=[1, 2, 2.5, 5, 10]))
     figure.set_figwidth(figure.get_figwidth() + 0.06 * max(map(len, called)))
     legend(figure, axes[0])
     return figure
