@@ -61,7 +61,7 @@ def abduct(
         None; with weights, effective sample size and Pareto k-hat.
 
     Raises:
-        AbductionError: an unobserved site has evidence downstream and no method was given.
+        AbductionError: an unobserved site has evidence downstream, and no method was given or a plate is subsampled.
         EvidenceError: evidence that the model cannot have produced.
         UnknownVariableError: evidence on a name that no site has.
 

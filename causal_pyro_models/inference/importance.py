@@ -22,7 +22,7 @@ LARGE_WEIGHT = 0.01  # the share of one draw beyond which its weight needs a loo
 class ImportanceSampling:
     """Abduction by importance sampling: latent noise from a proposal, weighted by the evidence.
 
-    Weights are Pareto-smoothed, unit by unit where the units share nothing random.
+    Weights are Pareto-smoothed, unit by unit where the units share nothing random and the guide draws each on its own.
 
     Args:
         guide: the proposal, a guide over noise sites (see :func:`fit_guide`); None draws from the prior.
