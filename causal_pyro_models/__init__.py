@@ -73,6 +73,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
