@@ -86,8 +86,7 @@ def _limits(study: Study, question: Question, report: Report) -> None:
     for world in filter(None, (question.do, question.control)):
         for name, value in world.items():
             notes += _support(study, name, value)
-    if notes:
-        report.bullets(dict.fromkeys(notes))
+    report.bullets(dict.fromkeys(notes))
 
 
 def _support(study: Study, name: str, value: float) -> list[str]:

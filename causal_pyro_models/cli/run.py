@@ -179,7 +179,7 @@ def _how_sure(report: Report, study: Study) -> None:
             "`posterior.nc`: the draws behind the intervals, for ArviZ (`arviz.from_netcdf`). `posterior` has the "
             "noise of the single rows, `counterfactual` their values in each `world`, `effects` the average effects; "
             f"{_draws(study)}. The mean of the draws is close to the value from all {study.row}s, not equal to it; "
-            "`effect_estimate` and `dose_response_estimate` are what this report says.",
+            "what ends in `_estimate` is what this report says.",
             "`*.png`: the figures above.",
             f"Seed {study.seed}: the same seed, data and versions give the same report.",
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = Mapping[str, torch.Tensor]
+Sample = np.ndarray[Any, Any]  # ``(units,)``
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalMode
 
     Raises:
         DataError: fewer than two units, or values that are not tensors of finite numbers.
-        ModelError: something else than models.
+        ModelError: something else than models, or models of different variables.
         UnknownVariableError: a variable without values.
     """
     import pandas as pd
@@ -40,9 +41,11 @@ def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalMode
     for what, judged in (("model", model), ("baseline", baseline)):
         if not isinstance(judged, StructuralCausalModel):
             raise ModelError(f"the {what} must be a StructuralCausalModel, got {type(judged).__name__}.")
+        if unlike := set(judged.graph.variables).symmetric_difference(model.graph.variables):
+            raise ModelError(f"only one of the models has {', '.join(sorted(unlike))}: compare models of one graph.")
         _check_values(data, judged.graph.variables, "data")
         nodes, graph = judged.nodes, judged.graph
-        terms = {v: nodes[v].log_prob(data[v], {p: data[p] for p in graph.parents(v)}).double() for v in nodes}
+        terms = {v: nodes[v].log_prob(data[v], {p: data[p] for p in graph.parents(v)}).double() for v in model.nodes}
         columns[what] = torch.stack([*terms.values(), sum(terms.values(), torch.zeros(()))])
     units = columns["model"].shape[1]
     if units < 2:
@@ -91,19 +94,25 @@ def distances(sampled: Values, reference: Values, variables: Mapping[str, Variab
         >>> distances({"X": torch.tensor([0.0, 1.0])}, {"X": torch.tensor([0.0, 0.0])}, {"X": Categorical(2)})
         {'X': 0.5}
     """
-    from scipy.stats import ks_2samp
-
     found = {}
     for what, values in (("sampled", sampled), ("reference", reference)):
         _check_values(values, variables, what)
     for name, variable in variables.items():
         a, b = sampled[name].numpy(), reference[name].numpy()
-        if isinstance(variable, Continuous):
-            found[name] = float(ks_2samp(a, b, method="asymp").statistic)
-        else:
-            classes = np.union1d(a, b)
-            found[name] = float(sum(abs((a == c).mean() - (b == c).mean()) for c in classes) / 2)
+        found[name] = kolmogorov_smirnov(a, b) if isinstance(variable, Continuous) else total_variation(a, b)
     return found
+
+
+def kolmogorov_smirnov(a: Sample, b: Sample) -> float:
+    """The largest gap between the cumulative distributions of two samples."""
+    points = np.concatenate([a, b])
+    below = (np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (a, b))
+    return float(np.abs(np.subtract(*below)).max())
+
+
+def total_variation(a: Sample, b: Sample) -> float:
+    """The most by which the shares of any set of classes differ between two samples."""
+    return float(sum(abs((a == c).mean() - (b == c).mean()) for c in np.union1d(a, b)) / 2)
 
 
 def correlation_gaps(sampled: Values, reference: Values, variables: Mapping[str, Variable]) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float], least: floa
 
     Args:
         predicted, measured: shifts in standard deviations, ``(n,)``.
-        least: shifts smaller than this have no direction.
+        least: shifts smaller than this have no direction; nor has a shift of zero.
 
     Raises:
         DataError: nothing to compare, sequences of different length, or values that are not finite.
@@ -97,7 +97,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float], least: floa
         raise QueryError(f"least must be a number from 0, got {least!r:.80}.")
     if a.ndim != 1 or a.shape != b.shape or not len(a):
         raise DataError(f"expected as many predicted shifts as measured ones, got shapes {a.shape} and {b.shape}.")
-    clear = (np.abs(a) >= least) & (np.abs(b) >= least)
+    clear = (np.abs(a) >= least) & (np.abs(b) >= least) & (a != 0) & (b != 0)
     return ShiftAgreement(
         len(a),
         float(np.sqrt(np.mean((a - b) ** 2))),

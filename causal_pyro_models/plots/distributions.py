@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causal_pyro_models.errors import DataError, unknown_variable
+from causal_pyro_models.evaluation.held_out import kolmogorov_smirnov, total_variation
 from causal_pyro_models.plots.style import (
     BLUE,
     GREY,
@@ -63,10 +64,10 @@ def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] =
         a, b = data[name].to_numpy(), model[name].to_numpy()
         if _is_discrete(a) and _is_discrete(b):
             _bars(ax, a, b)
-            distance = f"TV distance {_tv(a, b):.2f}"
+            distance = f"TV distance {total_variation(a, b):.2f}"
         else:
             _histograms(ax, a, b)
-            distance = f"KS distance {_ks(a, b):.2f}"
+            distance = f"KS distance {kolmogorov_smirnov(a, b):.2f}"
         ax.set_xlabel(named(name, units))
         ax.set_title(distance, color=INK, loc="right", fontsize=8)
     legend(figure, axes[0])
@@ -101,16 +102,6 @@ def _bars(ax: Axes, data: np.ndarray[Any, Any], model: np.ndarray[Any, Any]) -> 
         ax.bar(codes + shift, [(values == code).mean() for code in codes], 0.4, color=colour, label=label)
     ax.set_xticks(codes, [f"{code:g}" for code in codes])
     ax.set_ylabel("probability")
-
-
-def _ks(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
-    points = np.concatenate([a, b])
-    below = (np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (a, b))
-    return float(np.abs(np.subtract(*below)).max())
-
-
-def _tv(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
-    return float(sum(abs((a == code).mean() - (b == code).mean()) for code in np.union1d(a, b)) / 2)
 
 
 @styled

@@ -82,6 +82,7 @@ ASK = ("--do", "X=1", "--outcome", "Y")
         pytest.param("missing", "good", ASK, ["no file", "missing.csv"], id="no such table"),
         pytest.param("latin", "good", ASK, ["latin.csv", "save it as UTF-8"], id="a table in Latin-1"),
         pytest.param("utf16", "good", ASK, ["utf16.csv", "save it as UTF-8"], id="a table in UTF-16"),
+        pytest.param("good", "folder", ASK, ["folder.txt", "directory"], id="a folder as graph"),
         pytest.param("empty", "good", ASK, ["empty.csv", "cannot be read"], id="an empty file"),
         pytest.param("header", "good", ASK, ["0 complete rows", "75"], id="a header alone"),
         pytest.param("ragged", "good", ASK, ["ragged.csv", "line 3"], id="rows of different length"),
@@ -124,7 +125,9 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, table, graph, as
             data.write_bytes(TABLES[table])
     if graph != "good":
         edges = tmp_path / f"{graph}.txt"
-        if graph in GRAPHS:
+        if graph == "folder":
+            edges.mkdir()
+        elif graph in GRAPHS:
             edges.write_text(GRAPHS[graph], encoding="utf-8")
     called = call("run", "--data", data, "--graph", edges, *ask, "--out", tmp_path / "out")
     assert called.code == 2
@@ -132,6 +135,19 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, table, graph, as
     assert "\n" not in called.message and "Traceback" not in called.err
     assert all(word in called.message for word in words), called.message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_another_kind(tmp_path):
+    _, edges = write(tmp_path, linear(), LINEAR_GRAPH)
+    called = call("run", "--data", tmp_path / "data.xlsx", "--graph", edges, *ASK, "--out", tmp_path / "out")
+    assert called.code == 2 and ".csv, .csv.gz, .parquet" in called.message
+
+
+def test_a_graph_in_another_encoding(tmp_path):
+    data, edges = write(tmp_path, linear(), LINEAR_GRAPH)
+    edges.write_bytes("größe -> X\n".encode("latin-1"))
+    called = call("run", "--data", data, "--graph", edges, *ASK, "--out", tmp_path / "out")
+    assert called.code == 2 and "graph.txt is not encoded in UTF-8: save it as UTF-8" in called.message
 
 
 LABELS = [

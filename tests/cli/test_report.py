@@ -13,7 +13,18 @@ from causal_pyro_models.cli.report import Report, between, digits_for, number as
 from causal_pyro_models.cli.study import HELD_OUT, SIMULATED, Settings, fit_study
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import Binary, Continuous
-from tests.cli.command import ends, half_digit, linear, mixed, number, tables
+from tests.cli.command import (
+    FEW,
+    LINEAR_GRAPH,
+    ends,
+    finished,
+    half_digit,
+    linear,
+    mixed,
+    number,
+    tables,
+    write,
+)
 
 RUNS = ["linear_run", "mixed_run", "sachs_run"]
 
@@ -191,6 +202,39 @@ def test_how_many_rows_are_where_the_intervention_leads(mixed_run, linear_run):
     section = mixed_run.section("What would happen")
     for value in (4, 2.5):
         assert f"- dose is below {value} in {100 * (dose < value).mean():.0f}% of the rows fitted to." in section
+
+
+def test_an_intervention_outside_the_data_is_called_an_extrapolation(tmp_path):
+    """Of two variables at once, which has no curve."""
+    data, edges = write(tmp_path, linear(), LINEAR_GRAPH)
+    given = ("--data", data, "--graph", edges, "--do", "X=-100.5", "--do", "M=0", "--outcome", "Y", *FEW)
+    run = finished(tmp_path / "out", *given)
+    section = run.section("What would happen under do(X = -100.5, M = 0)?")
+    low, high = re.search(r"\*\*X = -100\.5 lies outside the data\*\*, which go from (\S+) to (\S+):", section).groups()
+    assert linear()["X"].min() - 1e-3 <= float(low) < float(high) <= linear()["X"].max() + 1e-3
+    assert "M = 0 lies" not in section and "dose_response" not in run.text
+    values = run.posterior["counterfactual"].sel(world="do(X = -100.5, M = 0)")
+    np.testing.assert_allclose((values["X"] - -100.5) ** 2 + values["M"] ** 2, 0.0)
+
+
+def test_a_label_that_is_set_and_a_table_without_correlations(tmp_path):
+    data, edges = write(tmp_path, mixed(), "stage -> marker\n")
+    run = finished(
+        tmp_path / "out", "--data", data, "--graph", edges, "--do", "stage=late", "--outcome", "marker", *FEW
+    )
+    assert "Correlations" not in run.text and "correlations" not in run.text
+    assert re.search(r"- stage is late in (3\d|2\d|4\d)% of the rows fitted to\.", run.text)
+    assert "dose_response" not in run.text
+    assert (run.posterior["counterfactual"]["stage"].sel(world="do(stage = late)") == 1).all()
+
+
+def test_a_question_whose_answer_is_in_the_graph(tmp_path):
+    data, edges = write(tmp_path, linear(), LINEAR_GRAPH)
+    run = finished(tmp_path / "out", "--data", data, "--graph", edges, "--do", "Y=1", "--outcome", "X", *FEW)
+    assert "Every row would have the outcomes that it has" in run.section("What would have been")
+    assert "no path from Y to X" in run.section("What would happen")
+    assert "single_rows" not in run.figures
+    assert (run.posterior["effects"]["effect"] == 0).all()
 
 
 # Single rows ----------------------------------------------------------------------------------------------------------
