@@ -89,6 +89,22 @@ def write(folder: Path, table: pd.DataFrame, graph: str) -> tuple[Path, Path]:
     return data, edges
 
 
+def linear_question(folder: Path) -> list[object]:
+    """What is asked of the linear table, whose files go to the folder."""
+    data, graph = write(folder, linear(), LINEAR_GRAPH)
+    question = ["--do", "X=1", "--control", "X=0", "--outcome", "Y", "--outcome", "M"]
+    return ["--data", data, "--graph", graph, *question, "--steps", 3, "--refits", 4]
+
+
+def mixed_question(folder: Path) -> list[object]:
+    """The same of the mixed table; stage and age are not downstream of what is set."""
+    data, graph = write(folder, mixed(), MIXED_GRAPH)
+    question = ["--do", "dose=4", "--control", "dose=2.5"]
+    for name in ("marker", "cured", "stage", "age"):
+        question += ["--outcome", name]
+    return ["--data", data, "--graph", graph, *question, *FEW]
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run.
