@@ -90,7 +90,9 @@ def test_too_few_chains_or_draws_warn():
         abduct(hidden_mean, {"X": [1.0]}, NUTS(30, num_chains=1, progress=False), 600, seed=0)
 
 
-def test_a_bar_is_shown_for_each_chain_with_progress_and_none_without(capsys):
+def test_a_bar_is_shown_for_each_chain_with_progress_and_none_without(capsys, monkeypatch):
+    for name in ("CI", "PYTEST_XDIST_WORKER"):  # where Pyro shows none
+        monkeypatch.delenv(name, raising=False)
     ask = {"num_samples": 400, "seed": 0}
     abduct(hidden_mean, {"X": [1.0]}, NUTS(20, progress=False), **ask)
     assert capsys.readouterr() == ("", "")
