@@ -1,7 +1,8 @@
 """The models of the benchmark: as ordinary Pyro programs, and rewritten by hand for ChiRho with explicit noise.
 
-ChiRho is given its best: noise in float32, a uniform threshold for the Bernoulli, the published top-down algorithm for
-the Categorical, no check of the evidence, and only the sites that a world needs.
+What is written by hand for ChiRho is lean: noise in float32, a uniform threshold for the Bernoulli, the published
+top-down algorithm with torch's own sampler for the Categorical, no check of the evidence, and only the sites that a
+world needs.
 """
 
 from collections.abc import Callable, Mapping
