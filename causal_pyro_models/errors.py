@@ -60,6 +60,10 @@ class QueryError(CausalError, ValueError):
     """A question that cannot be asked as it stands: a vector as an outcome, an empty grid, no draws, half a seed."""
 
 
+class NoValidSetError(CausalError, ValueError):
+    """No separator, adjustment set, front-door set or instrument does what was asked for; the message says why."""
+
+
 class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
 

@@ -11,12 +11,18 @@ from causal_pyro_models.errors import GraphError, unknown_variable
 from causal_pyro_models.graph import dot, interop
 from causal_pyro_models.graph.projection import project
 from causal_pyro_models.graph.separation import m_connected
-from causal_pyro_models.graph.validation import Edge, checked_edges, checked_variables, collected, layers
+from causal_pyro_models.graph.validation import (
+    Edge,
+    Names,
+    checked_edges,
+    checked_sets,
+    checked_variables,
+    collected,
+    layers,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-
-Names = str | Iterable[str]
 
 
 class CausalGraph:
@@ -360,10 +366,7 @@ class CausalGraph:
             >>> graph.m_separated("X", "Y"), graph.m_separated("X", "Y", given="M")
             (False, False)
         """
-        x, y, z = (frozenset(self._names(names)) for names in (xs, ys, given))
-        for (a, first), (b, second) in combinations((("xs", x), ("ys", y), ("given", z)), 2):
-            if both := first & second:
-                raise GraphError(f"{sorted(both)} is in {a} and in {b}: the sets must be disjoint. Drop it from one.")
+        x, y, z = checked_sets(self.variables, xs=xs, ys=ys, given=given)
         return y.isdisjoint(m_connected(self, x, z))
 
     def d_separated(self, xs: Names, ys: Names, given: Names = ()) -> bool:

@@ -1,10 +1,13 @@
 """What a causal graph is built from, checked: names, pairs of names, and the absence of cycles."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 from causal_pyro_models.errors import GraphError, unknown_variable
 
 Edge = tuple[str, str]
+Names = str | Iterable[str]
+"""One name, which stands for a set of one, or several."""
 
 
 def checked_variables(variables: Iterable[str]) -> tuple[str, ...]:
@@ -57,6 +60,22 @@ def checked_edges(pairs: Iterable[Edge], index: Mapping[str, int], arrow: str) -
             raise GraphError(f"edge {a!r} {arrow} {b!r} is given twice. Drop one.")
         edges.add(edge)
     return tuple(sorted(edges, key=lambda edge: (index[edge[0]], index[edge[1]])))
+
+
+def checked_sets(variables: Iterable[str], **sets: Names) -> tuple[frozenset[str], ...]:
+    """Sets of names, each by the argument it came in: known, and disjoint from one another."""
+    known = dict.fromkeys(variables)
+    found = {}
+    for argument, names in sets.items():
+        members = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
+        for name in members:
+            if not isinstance(name, str) or name not in known:
+                raise unknown_variable(name, known)
+        found[argument] = frozenset(members)
+    for (a, first), (b, second) in combinations(found.items(), 2):
+        if both := first & second:
+            raise GraphError(f"{sorted(both)} is in {a} and in {b}: the sets must be disjoint. Drop it from one.")
+    return tuple(found.values())
 
 
 def layers(parents: Mapping[str, Sequence[str]], children: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:

@@ -1,0 +1,136 @@
+"""Separators against the definition: every subset is tried."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from causal_pyro_models.errors import GraphError, NoValidSetError, QueryError, UnknownVariableError
+from causal_pyro_models.graph import (
+    CausalGraph,
+    closest_separator,
+    is_minimal_separator,
+    minimal_separators,
+    minimum_separator,
+    separators,
+)
+from tests.graph.strategies import admgs
+
+CHAIN = CausalGraph.from_edges([("X", "A"), ("A", "B"), ("B", "Y")])
+
+
+def subsets(variables):
+    variables = list(variables)
+    for size in range(len(variables) + 1):
+        yield from map(frozenset, itertools.combinations(variables, size))
+
+
+@st.composite
+def problems(draw, max_variables=6):
+    """A graph, disjoint xs, ys (not empty) and included, and the observed variables."""
+    graph = draw(admgs(max_variables).filter(lambda g: len(g.variables) >= 2))
+    first, second = draw(st.permutations(graph.variables))[:2]
+    roles = {v: draw(st.sampled_from("xyi----o")) for v in graph.variables} | {first: "x", second: "y"}
+    x, y, i, hidden = (frozenset(v for v in roles if roles[v] == role) for role in "xyio")
+    return graph, x, y, i, frozenset(graph.variables) - hidden
+
+
+def brute_force(graph, x, y, included, observed):
+    usable = observed - x - y - included
+    return {included | z for z in subsets(usable) if graph.m_separated(x, y, included | z)}
+
+
+@settings(max_examples=150)
+@given(problems())
+def test_all_separators(problem):
+    graph, x, y, i, observed = problem
+    found = list(separators(graph, x, y, included=i, observed=observed))
+    assert len(found) == len(set(found)) and set(found) == brute_force(*problem)
+
+
+@settings(max_examples=250)
+@given(problems(7))
+def test_minimal_separators(problem):
+    graph, x, y, i, observed = problem
+    every = brute_force(*problem)
+    minimal = {z for z in every if not any(other < z for other in every)}
+    found = list(minimal_separators(graph, x, y, included=i, observed=observed))
+    assert len(found) == len(set(found)) and set(found) == minimal
+    for z in every:
+        assert is_minimal_separator(graph, x, y, z, included=i) == (
+            not any(other < z for other in brute_force(graph, x, y, i, z))
+        )
+
+
+@settings(max_examples=250)
+@given(st.data(), problems(7))
+def test_a_minimum_separator_costs_the_least(data, problem):
+    graph, x, y, i, observed = problem
+    cost = {v: data.draw(st.integers(1, 3)) for v in graph.variables}
+    every = brute_force(*problem)
+    if not every:
+        for find in (minimum_separator, closest_separator):
+            with pytest.raises(NoValidSetError, match="separates"):
+                find(graph, x, y, included=i, observed=observed)
+        return
+    cheapest = minimum_separator(graph, x, y, included=i, observed=observed, cost=cost)
+    assert cheapest in every
+    assert sum(cost[v] for v in cheapest) == min(sum(cost[v] for v in z) for z in every)
+    smallest = minimum_separator(graph, x, y, included=i, observed=observed)
+    assert smallest in every and len(smallest) == min(map(len, every))
+
+
+@settings(max_examples=150)
+@given(problems(6))
+def test_the_closest_separator_leaves_the_most_connected_to_the_other_side(problem):
+    graph, x, y, i, observed = problem
+    minimal = list(minimal_separators(graph, x, y, included=i, observed=observed))
+    if not minimal:
+        return
+    moral = graph.subgraph(graph.ancestors(x | y | i)).moral()
+
+    def beyond(z):
+        rest = moral.subgraph(set(moral) - z)
+        joined = set(y)
+        while more := {w for v in joined for w in rest[v]} - joined:
+            joined |= more
+        return joined
+
+    closest = closest_separator(graph, x, y, included=i, observed=observed)
+    assert closest == minimal[0]
+    for z in minimal:
+        assert beyond(z) <= beyond(closest)
+
+
+def test_neighbours_have_no_separator():
+    graph = CausalGraph(["X", "Y", "Z"], [("X", "Y")])
+    assert not list(separators(graph, "X", "Y")) and not list(minimal_separators(graph, "X", "Y"))
+
+
+def test_a_separator_may_have_to_hold_a_collider():
+    graph = CausalGraph.from_edges([("X", "C"), ("Y", "C"), ("X", "A"), ("A", "Y")])
+    with pytest.raises(NoValidSetError):
+        closest_separator(graph, "X", "Y", included="C")
+    assert closest_separator(graph, "X", "Y") == {"A"}
+
+
+@pytest.mark.parametrize(
+    "find", [separators, minimal_separators, closest_separator, minimum_separator], ids=lambda find: find.__name__
+)
+def test_mistakes_are_named_at_once(find):
+    with pytest.raises(UnknownVariableError, match="'Q'"):
+        find(CHAIN, "X", "Q")
+    with pytest.raises(UnknownVariableError, match="'Q'"):
+        find(CHAIN, "X", "Y", observed=["A", "Q"])
+    with pytest.raises(GraphError, match="disjoint"):
+        find(CHAIN, "X", ["X", "Y"])
+    with pytest.raises(GraphError, match="included"):
+        find(CHAIN, "X", "Y", included="X")
+
+
+@pytest.mark.parametrize("cost", [{"A": 0}, {"A": float("nan")}, {"A": "cheap"}, {"A": True}, [1, 2]])
+def test_costs_are_positive_numbers(cost):
+    with pytest.raises(QueryError, match="positive number"):
+        minimum_separator(CHAIN, "X", "Y", cost=cost)
+    with pytest.raises(UnknownVariableError, match="'Q'"):
+        minimum_separator(CHAIN, "X", "Y", cost={"Q": 1})
