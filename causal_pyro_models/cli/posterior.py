@@ -30,7 +30,7 @@ def write_posterior(
         effects: by name; those over a grid become a variable of their own.
     """
     data = to_inference_data(
-        posterior=worlds.noise, counterfactual=worlds, observed=study.model.encode(rows), seed=study.seed
+        posterior=worlds.noise, counterfactual=worlds, observed=study.model.encode(rows).values, seed=study.seed
     )
     for group in ("posterior", "counterfactual", "observed_data"):
         data[group] = data[group].assign_coords(unit=[str(name) for name in rows.index])

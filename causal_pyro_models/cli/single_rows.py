@@ -41,7 +41,7 @@ def single_rows(study: Study, rows: pd.DataFrame, question: Question, report: Re
     """
     draws = 1 if exact(study) else DRAWS
     do = {shown(world, study.variables): world for world in (question.do, question.control) if world}
-    evidence, actions = study.model.encode(rows), {FACTUAL: {}, **do}
+    evidence, actions = study.model.encode(rows).values, {FACTUAL: {}, **do}
     whole = worlds(study.model, evidence, actions, num_samples=20 * draws, seed=study.seed)
     refits = study.ensemble.worlds(evidence, actions, draws, study.seed)
     asked = events(reached(study, question), study.variables)

@@ -96,12 +96,12 @@ class Study:
     @cached_property
     def seen(self) -> dict[str, torch.Tensor]:
         """The training rows as the model reads them."""
-        return self.model.encode(self.train)
+        return self.model.encode(self.train).values
 
     @cached_property
     def unseen(self) -> dict[str, torch.Tensor]:
         """The held-out rows as the model reads them."""
-        return self.model.encode(self.held_out)
+        return self.model.encode(self.held_out).values
 
 
 def label(variable: Variable, value: float) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from causal_pyro_models.errors import DataError, FitError, QueryError, checked_count
+from causal_pyro_models.models.data import Batch
 from causal_pyro_models.seeding import seeded
 
 if TYPE_CHECKING:
@@ -26,22 +27,20 @@ WARM_UP = 0.02  # share of the steps over which the learning rate rises to its p
 MAX_GRADIENT_NORM = 100.0
 WEIGHT_DECAY = 0.6  # of matrices, not of biases; the networks overfit a few thousand rows without it
 
-Values = Mapping[str, Tensor]
-
 
 class Trainable(Protocol):
     """What ``fit`` asks of a model beside being a ``torch.nn.Module``."""
 
-    def encode(self, data: Any) -> dict[str, Tensor]:
-        """The variables' values in a table, checked, on the model's device: ``(units, ...)`` each."""
+    def encode(self, data: Any) -> Batch:
+        """A table as a batch, checked, on the model's device."""
 
-    def initialise(self, values: Values) -> None:
+    def initialise(self, batch: Batch) -> None:
         """Start afresh, from what the training data show at once."""
 
-    def losses(self, values: Values, progress: float) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Each variable's mean loss over the units, whose sum is minimised; schedules follow ``progress`` in [0, 1]."""
 
-    def finish(self, values: Values, validation: Values) -> None:
+    def finish(self, train: Batch, validation: Batch) -> None:
         """Settle what the held-out units decide once the training is over."""
 
 
@@ -137,7 +136,7 @@ class _Loop:
     """The training loop, and the best weights it has met."""
 
     def __init__(
-        self, model: Any, train: Values, held_out: Values, steps: int, batch_size: int, learning_rate: float
+        self, model: Any, train: Batch, held_out: Batch, steps: int, batch_size: int, learning_rate: float
     ) -> None:
         self.model, self.train, self.held_out = model, train, held_out
         self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
@@ -172,7 +171,7 @@ class _Loop:
         self.restore()
         return FitResult(self.history, self.best_step, step, (time.perf_counter() - start) / step)
 
-    def update(self, step: int, batch: Values) -> float:
+    def update(self, step: int, batch: Batch) -> float:
         """One step of the optimiser; the loss before it."""
         done = (step - 1) / self.steps
         for group in self.optimiser.param_groups:
@@ -202,7 +201,7 @@ class _Loop:
         """Put the best weights back."""
         self.model.load_state_dict(self.best)
 
-    def fail(self, step: int, batch: Values, done: float) -> NoReturn:
+    def fail(self, step: int, batch: Batch, done: float) -> NoReturn:
         """Name the variables whose loss or gradient is not finite."""
         culprits = []
         for name, loss in self.model.losses(batch, done).items():
@@ -222,28 +221,24 @@ def _schedule(done: float) -> float:
     return min(1.0, (done + 1e-3) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def _split(values: Values, validation: float) -> tuple[Values, Values]:
+def _split(values: Batch, validation: float) -> tuple[Batch, Batch]:
     """The training units and the held-out ones."""
-    units = len(next(iter(values.values())))
+    units = len(values)
     if units < MIN_ROWS:
         raise DataError(f"{units} rows are too few to train on and to hold some out: at least {MIN_ROWS} are needed.")
     order = torch.randperm(units)
     held_out = max(2, round(validation * units))
-    return _part(values, order[held_out:]), _part(values, order[:held_out])
+    return values[order[held_out:]], values[order[:held_out]]
 
 
-def _part(values: Values, index: Tensor) -> Values:
-    return {name: value[index] for name, value in values.items()}
-
-
-def _batches(values: Values, size: int) -> Iterator[Values]:
+def _batches(values: Batch, size: int) -> Iterator[Batch]:
     """Mini-batches without end, in a new order every epoch; a last one that is short is left out."""
-    units = len(next(iter(values.values())))
+    units = len(values)
     size = min(size, units)
     while True:
         order = torch.randperm(units)
         for start in range(0, units - size + 1, size):
-            yield _part(values, order[start : start + size])
+            yield values[order[start : start + size]]
 
 
 def _usable(device: object) -> torch.device:

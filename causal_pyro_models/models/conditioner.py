@@ -48,11 +48,9 @@ class Conditioner(nn.Module):
         """The parents' values, encoded and standardised, ``(..., width)``; empty for a root."""
         if not self.parents:
             return self.center
-        shape = np.broadcast_shapes(*(parents[name].shape for name in self.parents))
-        encoded = [
-            variable.features(name, parents[name].expand(shape)).to(self.center.dtype)
-            for name, variable in self.parents.items()
-        ]
+        encoded = [v.features(name, parents[name]).to(self.center.dtype) for name, v in self.parents.items()]
+        shape = np.broadcast_shapes(*(features.shape[:-1] for features in encoded))
+        encoded = [features.expand(*shape, -1) for features in encoded]
         return (torch.cat(encoded, -1) - self.center) / self.scale
 
     def forward(self, parents: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

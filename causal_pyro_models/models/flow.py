@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.distributions.transforms import AffineTransform, Transform
 from zuko.transforms import IdentityTransform, MonotonicRQSTransform
 
-from causal_pyro_models.errors import ModelError, unknown_variable
+from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.conditioner import Conditioner
-from causal_pyro_models.models.structural import Node, StructuralCausalModel, check_graph
+from causal_pyro_models.models.structural import Node, StructuralCausalModel, check_unconfounded, checked_variables
 from causal_pyro_models.models.variables import Binary, Categorical, Continuous, Variable
 
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
@@ -96,22 +96,28 @@ class FlowNode(Node):
     """A real variable as a monotone flow of standard normal noise, its parameters functions of the parents.
 
     Args:
-        parents: the parents' variables by name.
+        variable: a real variable.
         residual: the shape of the noise, ``Spline(...)`` or ``LocationScale()``.
         hidden: widths of the hidden layers.
     """
 
+    conditioner: Conditioner
     mean: Tensor
     sd: Tensor
 
     def __init__(
-        self, parents: Mapping[str, Variable], residual: Spline | LocationScale, hidden: tuple[int, ...]
+        self,
+        variable: Continuous = Continuous(),
+        residual: Spline | LocationScale = Spline(),
+        hidden: tuple[int, ...] = (32, 32),
     ) -> None:
-        super().__init__()
-        self.residual = residual
-        self.conditioner = Conditioner(parents, 2 + residual.size, hidden)
+        super().__init__(variable)
+        self.residual, self.hidden = residual, hidden
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("sd", torch.ones(()))
+
+    def connect(self, parents: Mapping[str, Variable]) -> None:
+        self.conditioner = Conditioner(parents, 2 + self.residual.size, self.hidden)
 
     def parameters_given(self, parents: Mapping[str, Tensor], progress: float = 1.0) -> FlowParameters:
         """The flow's parameters given the parents' values."""
@@ -132,7 +138,10 @@ class FlowNode(Node):
         return self.parameters_given(parents).log_prob(value, self.residual)
 
     def loss(self, value: Tensor, parents: Mapping[str, Tensor], progress: float) -> Tensor:
-        return -self.parameters_given(parents, progress).log_prob(value, self.residual).mean()
+        return -self.parameters_given(parents, progress).log_prob(value, self.residual)
+
+    def finish(self, *data: Any) -> None:
+        self.keep_if_better(*data)
 
     @torch.no_grad()
     def initialise(self, value: Tensor, parents: Mapping[str, Tensor]) -> None:
@@ -152,9 +161,18 @@ class FlowNode(Node):
 class _DiscreteNode(Node):
     """A discrete variable with logits that are functions of the parents."""
 
-    def __init__(self, parents: Mapping[str, Variable], outputs: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.conditioner = Conditioner(parents, outputs, hidden)
+    conditioner: Conditioner
+    outputs: int  # number of logits
+
+    def __init__(self, variable: Binary | Categorical, hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable)
+        self.hidden = hidden
+
+    def connect(self, parents: Mapping[str, Variable]) -> None:
+        self.conditioner = Conditioner(parents, self.outputs, self.hidden)
+
+    def finish(self, *data: Any) -> None:
+        self.keep_if_better(*data)
 
     def law(self, logits: Tensor) -> TorchDistributionMixin:
         """The distribution with these logits, ``(..., outputs)``."""
@@ -189,9 +207,10 @@ class _DiscreteNode(Node):
 class BernoulliNode(_DiscreteNode):
     """A binary variable with a log-odds that is a function of the parents."""
 
-    def __init__(self, variable: Binary, parents: Mapping[str, Variable], hidden: tuple[int, ...]) -> None:
-        super().__init__(parents, 1, hidden)
-        self.variable = variable
+    outputs = 1
+
+    def __init__(self, variable: Binary = Binary(), hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, hidden)
 
     def law(self, logits: Tensor) -> TorchDistributionMixin:
         return cast(TorchDistributionMixin, dist.Bernoulli(logits=logits.squeeze(-1)))
@@ -200,40 +219,32 @@ class BernoulliNode(_DiscreteNode):
 class CategoricalNode(_DiscreteNode):
     """A categorical variable with logits that are functions of the parents."""
 
-    def __init__(self, variable: Categorical, parents: Mapping[str, Variable], hidden: tuple[int, ...]) -> None:
-        super().__init__(parents, variable.k, hidden)
-        self.variable = variable
+    def __init__(self, variable: Categorical, hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, hidden)
+        self.outputs = variable.k
 
     def law(self, logits: Tensor) -> TorchDistributionMixin:
         return cast(TorchDistributionMixin, dist.Categorical(logits=logits))
 
 
 @singledispatch
-def _node(
-    variable: object, parents: Mapping[str, Variable], residual: Spline | LocationScale, hidden: tuple[int, ...]
-) -> Node:
+def _node(variable: object, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
     raise NotImplementedError
 
 
 @_node.register
-def _(
-    variable: Continuous, parents: Mapping[str, Variable], residual: Spline | LocationScale, hidden: tuple[int, ...]
-) -> Node:
-    return FlowNode(parents, residual, hidden)
+def _(variable: Continuous, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    return FlowNode(variable, residual, hidden)
 
 
 @_node.register
-def _(
-    variable: Binary, parents: Mapping[str, Variable], residual: Spline | LocationScale, hidden: tuple[int, ...]
-) -> Node:
-    return BernoulliNode(variable, parents, hidden)
+def _(variable: Binary, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    return BernoulliNode(variable, hidden)
 
 
 @_node.register
-def _(
-    variable: Categorical, parents: Mapping[str, Variable], residual: Spline | LocationScale, hidden: tuple[int, ...]
-) -> Node:
-    return CategoricalNode(variable, parents, hidden)
+def _(variable: Categorical, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    return CategoricalNode(variable, hidden)
 
 
 def _is_width(value: object) -> bool:
@@ -276,34 +287,20 @@ class CausalFlow(StructuralCausalModel):
         residual: Spline | LocationScale | None = None,
         hidden: tuple[int, ...] = (32, 32),
     ) -> None:
-        check_graph(graph)
-        if not isinstance(variables, Mapping):
-            raise ModelError(f"variables must be a dict from name to kind, got {type(variables).__name__}.")
-        for name, variable in variables.items():
-            if name not in graph.variables:
-                raise unknown_variable(name, graph.variables)
-            if not isinstance(variable, Variable):
-                raise ModelError(
-                    f"variable {name!r} is Continuous(), Binary() or Categorical(k), got {variable!r:.80}."
-                )
-        if missing := [name for name in graph.variables if name not in variables]:
-            raise ModelError(f"no kind of variable is given for {', '.join(missing)}, for example Continuous().")
+        variables = checked_variables(graph, variables)
+        check_unconfounded(graph, "CausalFlow")
         residual = Spline() if residual is None else residual
         if not isinstance(residual, Spline | LocationScale):
             raise ModelError(f"residual must be Spline() or LocationScale(), got {residual!r:.80}.")
         if not isinstance(hidden, tuple | list) or not all(_is_width(width) for width in hidden):
             raise ModelError(f"hidden must be a tuple of widths, such as (32, 32), got {hidden!r:.80}.")
         hidden = tuple(int(width) for width in hidden)
-        nodes = {
-            name: _node(variables[name], {p: variables[p] for p in graph.parents(name)}, residual, hidden)
-            for name in graph.variables
-        }
+        nodes = {name: _node(variables[name], residual, hidden) for name in graph.variables}
         super().__init__(graph, nodes)
-        self.variables = {name: variables[name] for name in graph.variables}
         self.residual, self.hidden = residual, hidden
 
-    def losses(self, values: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
-        """Each variable's mean negative log-likelihood, all real variables' splines evaluated together."""
+    def _node_losses(self, values: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
+        """Each variable's negative log-likelihood, all real variables' splines evaluated together."""
         losses, flows = {}, {}
         for name, node in self.nodes.items():
             if isinstance(node, FlowNode):
@@ -312,12 +309,11 @@ class CausalFlow(StructuralCausalModel):
                 losses[name] = node.loss(values[name], self._parents(name, values), progress)
         if flows:
             value = torch.stack([values[name] for name in flows])
-            units = value.shape[1]
+            units = value.shape[1:]
             stacked = FlowParameters(
                 torch.stack([flow.location.expand(units) for flow in flows.values()]),
                 torch.stack([flow.scale.expand(units) for flow in flows.values()]),
-                torch.stack([flow.shape.expand(units, -1) for flow in flows.values()]),
+                torch.stack([flow.shape.expand(*units, -1) for flow in flows.values()]),
             )
-            mean = stacked.log_prob(value, self.residual).mean(1)
-            losses |= zip(flows, -mean, strict=True)
+            losses |= zip(flows, -stacked.log_prob(value, self.residual), strict=True)
         return losses

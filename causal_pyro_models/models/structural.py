@@ -9,44 +9,80 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyro
 import torch
+from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
-from causal_pyro_models.errors import DataError, ModelError, unknown_variable
+from causal_pyro_models.errors import DataError, ModelError, checked_count, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.confounder import Confounder, cliques
+from causal_pyro_models.models.data import Batch
 from causal_pyro_models.models.variables import Continuous, Variable, as_values
+from causal_pyro_models.scm.exogenous import Exogenize
+from causal_pyro_models.scm.sites import role
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
+
+Values = Mapping[str, Tensor]
+
 
 class Node(nn.Module):
-    """A variable given its parents: a small Pyro submodel. A family of mechanisms implements ``distribution``.
+    """A variable given its parents: a small Pyro submodel, whose networks are built when a model connects it.
 
-    Attributes:
+    A family whose noise is exact given the value implements ``distribution``. One with latents of its own implements
+    ``forward``, which samples them under ``name.z``, the ``guide`` over their noise, and ``loss``.
+
+    Args:
         variable: what kind of variable it is, which says how its data are read.
     """
 
-    variable: Variable = Continuous()
+    def __init__(self, variable: Variable = Continuous()) -> None:
+        super().__init__()
+        self.variable = variable
 
-    def distribution(self, parents: Mapping[str, Tensor]) -> TorchDistributionMixin:
+    def connect(self, parents: Mapping[str, Variable]) -> None:
+        """Build what depends on the parents' kinds. Called once, by the model that the node becomes part of."""
+
+    def distribution(self, parents: Values) -> TorchDistributionMixin:
         """The distribution of the variable given its parents' values, batched like them."""
         raise ModelError(f"{type(self).__name__} has no distribution: write a class of Node that says it.")
 
-    def forward(self, name: str, parents: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, name: str, parents: Values) -> Tensor:
         """Issue the sample statement ``name``."""
         return pyro.sample(name, self.distribution(parents))
 
-    def log_prob(self, value: Tensor, parents: Mapping[str, Tensor]) -> Tensor:
+    def guide(self, name: str, value: Tensor, parents: Values) -> None:
+        """Sample the noise of the node's latents given the value of ``name``; nothing where it has none."""
+
+    def log_prob(self, value: Tensor, parents: Values) -> Tensor:
         """Log density of values given the parents, ``(...)``."""
         return cast(Tensor, self.distribution(parents).log_prob(value))
 
-    def loss(self, value: Tensor, parents: Mapping[str, Tensor], progress: float) -> Tensor:
-        """What training minimises, a scalar; ``progress`` is the share of the training that is done."""
-        return -self.log_prob(value, parents).mean()
+    def loss(self, value: Tensor, parents: Values, progress: float) -> Tensor:
+        """What training minimises, per unit; ``progress`` is the share of the training that is done."""
+        return -self.log_prob(value, parents)
 
-    def initialise(self, value: Tensor, parents: Mapping[str, Tensor]) -> None:
+    def initialise(self, value: Tensor, parents: Values) -> None:
         """Start afresh as the simplest model of the data that the family has. By default the weights stay."""
+
+    def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
+        """Settle what held-out units decide once the training is over. By default nothing."""
+
+    @torch.no_grad()
+    def keep_if_better(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
+        """Return to the simple model of ``initialise``, unless the trained one does better on held-out units.
+
+        Better by half a standard error of the mean gain: a whole one turns back too many nodes of small data, none at
+        all leaves the networks of linear ones in place.
+        """
+        simple = copy.deepcopy(self)
+        simple.initialise(value, parents)
+        gain = self.log_prob(held_out, held_out_parents) - simple.log_prob(held_out, held_out_parents)
+        if gain.mean() < 0.5 * gain.std() / len(gain) ** 0.5:
+            self.load_state_dict(simple.state_dict())
 
 
 def check_graph(graph: object) -> None:
@@ -57,17 +93,51 @@ def check_graph(graph: object) -> None:
         raise ModelError("the graph of a model must have at least one variable.")
 
 
+def check_unconfounded(graph: CausalGraph, family: str) -> None:
+    """Refuse hidden confounding for a family that needs the exact likelihood."""
+    if graph.bidirected:
+        a, b = sorted(next(iter(graph.bidirected)))
+        raise ModelError(
+            f"the graph has hidden confounding, for example {a} <-> {b}, and {family} needs an exact likelihood, which "
+            f"hidden causes leave it without. Take CausalVAE or CausalGAN, add the confounder as a variable, or drop "
+            f"the bidirected edge if you assume there is none."
+        )
+
+
+def checked_variables(graph: CausalGraph, variables: object) -> dict[str, Variable]:
+    """The kind of each variable of a graph, in the graph's order.
+
+    Raises:
+        ModelError: a variable has no kind, or something that is none.
+        UnknownVariableError: a kind is given for something that is no variable of the graph.
+    """
+    check_graph(graph)
+    if not isinstance(variables, Mapping):
+        raise ModelError(f"variables must be a dict from name to kind, got {type(variables).__name__}.")
+    for name, variable in variables.items():
+        if name not in graph.variables:
+            raise unknown_variable(name, graph.variables)
+        if not isinstance(variable, Variable):
+            raise ModelError(f"variable {name!r} is Continuous(), Binary() or Categorical(k), got {variable!r:.80}.")
+    if missing := [name for name in graph.variables if name not in variables]:
+        raise ModelError(f"no kind of variable is given for {', '.join(missing)}, for example Continuous().")
+    return {name: variables[name] for name in graph.variables}
+
+
 class StructuralCausalModel(nn.Module):
     """A Pyro model of one unit: its nodes, run in the topological order of a graph.
 
-    It is a plain ``torch.nn.Module``, so that its parameters stay out of Pyro's global store.
+    Nodes of any families mix. Each maximal clique of bidirected edges becomes a hidden cause, standard normal noise
+    that its variables share, named after them (``"X<->Y"``); it is trained on the evidence lower bound with its guide.
+    The model is a plain ``torch.nn.Module``, so that its parameters stay out of Pyro's global store.
 
     Args:
-        graph: the causal graph, without bidirected edges.
+        graph: the causal graph.
         nodes: a node for each of its variables.
+        confounder_dim: dimensions of each hidden cause.
 
     Raises:
-        ModelError: the graph has bidirected edges, or a node is missing.
+        ModelError: a node is missing, or is part of another model.
         UnknownVariableError: a node belongs to no variable.
 
     Example:
@@ -80,126 +150,218 @@ class StructuralCausalModel(nn.Module):
         tensor(-1.8379)
     """
 
-    def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
         check_graph(graph)
-        if graph.bidirected:
-            a, b = sorted(next(iter(graph.bidirected)))
-            raise ModelError(
-                f"the graph has hidden confounding, for example {a} <-> {b}, which a model of independent nodes cannot "
-                f"express. Add the confounder as a variable, or drop the bidirected edge if you assume there is none."
-            )
-        if not isinstance(nodes, Mapping):
-            raise ModelError(f"nodes must be a dict from variable to Node, got {type(nodes).__name__}.")
-        for name in nodes:
-            if name not in graph.variables:
-                raise unknown_variable(name, graph.variables)
-        if missing := [name for name in graph.variables if name not in nodes]:
-            raise ModelError(f"no node for {', '.join(missing)}: every variable of the graph needs one.")
-        for name, node in nodes.items():
-            if not isinstance(node, Node):
-                raise ModelError(f"the node of {name!r} must be a Node, got {type(node).__name__}.")
+        _check_nodes(graph, nodes)
         self.graph = graph
-        self._modules_in_order = nn.ModuleList(nodes[name] for name in graph.variables)
+        self.confounder_dim = checked_count(confounder_dim, "confounder_dim")
+        self.variables: dict[str, Variable] = {name: nodes[name].variable for name in graph.variables}
+        self.cliques = cliques(graph)
+        if clash := [name for name in self.cliques if name in self.variables]:
+            raise ModelError(f"the variable {clash[0]!r} has the name of a hidden cause: rename it.")
+        hidden = Continuous(self.confounder_dim)
+        kinds = {**self.variables, **dict.fromkeys(self.cliques, hidden)}
+        self._causes = {
+            name: (*graph.parents(name), *(c for c, members in self.cliques.items() if name in members))
+            for name in graph.variables
+        }
+        for name in graph.variables:
+            nodes[name].connect({cause: kinds[cause] for cause in self._causes[name]})
+        self._nodes = nn.ModuleList(nodes[name] for name in graph.variables)
+        self._confounders = nn.ModuleList(
+            Confounder(hidden, {name: kinds[name] for name in self._inputs(members)}, ENCODER)
+            for members in self.cliques.values()
+        )
 
     @property
     def nodes(self) -> dict[str, Node]:
         """The node of each variable."""
-        return dict(zip(self.graph.variables, cast("list[Node]", list(self._modules_in_order)), strict=True))
+        return dict(zip(self.graph.variables, cast("list[Node]", list(self._nodes)), strict=True))
+
+    @property
+    def confounders(self) -> dict[str, Confounder]:
+        """The hidden causes, by name."""
+        return dict(zip(self.cliques, cast("list[Confounder]", list(self._confounders)), strict=True))
+
+    def _inputs(self, members: tuple[str, ...]) -> list[str]:
+        """What tells of the hidden cause of these variables: they and their parents."""
+        chosen = {*members, *(parent for name in members for parent in self.graph.parents(name))}
+        return [name for name in self.graph.variables if name in chosen]
+
+    def _parents(self, name: str, values: Values) -> dict[str, Tensor]:
+        return {cause: values[cause] for cause in self._causes[name]}
 
     def forward(self) -> dict[str, Tensor]:
-        """The Pyro model: a value for each variable of one unit."""
+        """The Pyro model: a value for each hidden cause and variable of one unit."""
+        values = {name: confounder(name) for name, confounder in self.confounders.items()}
         nodes = self.nodes
-        values: dict[str, Tensor] = {}
         for name in self.graph.topological_order:
             values[name] = nodes[name](name, self._parents(name, values))
         return values
 
-    def log_prob(self, values: Mapping[str, Tensor]) -> Tensor:
+    def guide(self, evidence: Values) -> None:
+        """The approximate posterior of all hidden noise given evidence on some variables, as a Pyro guide.
+
+        Hidden causes and latents are drawn from their encoders where what these read was observed, all else from its
+        prior; importance weights make up for the difference.
+
+        Args:
+            evidence: values ``(units, *event)`` by variable.
+        """
+        values = dict(evidence)
+        for name, confounder in self.confounders.items():
+            if all(read in evidence for read in confounder.inputs):
+                values[name] = confounder.guide(name, evidence)
+            else:
+                values[name] = _from_prior(confounder, name)
+        nodes = self.nodes
+        for name in self.graph.topological_order:
+            parents = self._parents(name, values)
+            if name in evidence:
+                nodes[name].guide(name, values[name], parents)
+            else:
+                values[name] = _from_prior(nodes[name], name, parents)
+
+    def log_prob(self, values: Values) -> Tensor:
         """Log density of units, equal to that of the model's trace.
 
         Args:
-            values: a value ``(...)`` for every variable.
+            values: a value ``(..., *event)`` for every variable.
 
         Raises:
             DataError: values that are not finite, or not of one shape.
-            ModelError: a variable has no value, or one that is no class of it.
+            ModelError: a variable has no value, or one that is no class of it; the model has hidden causes or latents,
+                so that its density has no closed form.
         """
-        if not isinstance(values, Mapping):
-            raise DataError(f"values must be a dict from variable to tensor, got {type(values).__name__}.")
-        if missing := [name for name in self.graph.variables if name not in values]:
-            raise ModelError(f"no value for {', '.join(missing)}: the density needs every variable of the graph.")
-        for name, node in self.nodes.items():
-            if not isinstance(values[name], Tensor) or not bool(torch.isfinite(values[name]).all()):
-                raise DataError(f"the values of {name!r} must be a tensor of finite numbers, got {values[name]!r:.80}.")
-            node.variable.features(name, values[name])  # refuses what is no class of a discrete variable
-        try:
-            torch.broadcast_shapes(*(values[name].shape for name in self.graph.variables))
-        except RuntimeError:
-            shapes = ", ".join(f"{name!r}: {tuple(values[name].shape)}" for name in self.graph.variables)
-            raise DataError(f"the values do not broadcast to one shape: {shapes}.") from None
+        check_unconfounded(self.graph, "log_prob")
+        self._check_values(values)
         terms = (node.log_prob(values[name], self._parents(name, values)) for name, node in self.nodes.items())
         return reduce(torch.add, terms)
 
+    def _check_values(self, values: object) -> None:
+        if not isinstance(values, Mapping):
+            raise DataError(f"values must be a dict from variable to tensor, got {type(values).__name__}.")
+        if missing := [name for name in self.variables if name not in values]:
+            raise ModelError(f"no value for {', '.join(missing)}: the density needs every variable of the graph.")
+        shapes = {}
+        for name, variable in self.variables.items():
+            if not isinstance(values[name], Tensor) or not bool(torch.isfinite(values[name]).all()):
+                raise DataError(f"the values of {name!r} must be a tensor of finite numbers, got {values[name]!r:.80}.")
+            variable.features(name, values[name])  # refuses what is no class of a discrete variable
+            shapes[name] = values[name].shape[: values[name].dim() - len(variable.event_shape)]
+        try:
+            torch.broadcast_shapes(*shapes.values())
+        except RuntimeError:
+            given = ", ".join(f"{name!r}: {tuple(shape)}" for name, shape in shapes.items())
+            raise DataError(f"the values do not broadcast to one shape: {given}.") from None
+
     # Training, see ``causal_pyro_models.inference.training.Trainable`` ----------------------------------------------
 
-    def encode(self, data: Mapping[str, Any] | pd.DataFrame) -> dict[str, Tensor]:
-        """The variables' values in a table, checked, on the model's device and in its precision: ``(units,)`` each.
+    def encode(self, data: Mapping[str, Any] | pd.DataFrame) -> Batch:
+        """A table as a batch, checked, on the model's device and in its precision.
 
         Raises:
             DataError: the data do not fit the variables.
             UnknownVariableError: a variable has no column.
         """
         like = next((p for p in self.parameters()), torch.empty(()))
-        values = as_values(data, {name: node.variable for name, node in self.nodes.items()})
-        cast = {
-            name: value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)
-            for name, value in values.items()
-        }
-        for name, value in cast.items():
+        batch = Batch(as_values(data, self.variables)).to(like.device, like.dtype)
+        for name, value in batch.values.items():
             if not bool(torch.isfinite(value).all()):
                 raise DataError(f"column {name!r} has values beyond the range of {value.dtype}: rescale it.")
-        return cast
+        return batch
 
-    def initialise(self, values: Mapping[str, Tensor]) -> None:
+    def initialise(self, batch: Batch) -> None:
         """Start every node afresh, from what the data show at once.
 
         Raises:
             DataError: a variable is constant.
         """
+        values = dict(batch.values)
+        for name, confounder in self.confounders.items():
+            confounder.initialise(values, batch.intervened)
+            values[name] = confounder.prior().expand((len(batch),)).sample()
         for name, node in self.nodes.items():
-            value = values[name]
-            if bool((value == value[0]).all()):
-                raise DataError(
-                    f"variable {name!r} is constant ({value[0].item()}) in the training data, so that nothing can be "
-                    f"learned about its causes or effects. Leave it out of the graph."
-                )
-            node.initialise(value, self._parents(name, values))
+            rows = self._telling(name, batch)
+            value = values[name][rows]
+            if not len(value) or bool((value == value[0]).all()):
+                raise DataError(_constant(name, value))
+            node.initialise(value, {cause: values[cause][rows] for cause in self._causes[name]})
 
-    def losses(self, values: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
-        """Each variable's mean negative log-likelihood; ``progress`` is the share of the training that is done."""
-        return {
-            name: node.loss(values[name], self._parents(name, values), progress) for name, node in self.nodes.items()
-        }
+    def _telling(self, name: str, batch: Batch) -> Tensor:
+        """``(units,)``, true where a unit's values show how the variable answers to its parents."""
+        rows = batch.intact(name, *self.graph.parents(name))
+        return rows & ~batch.intervened[name] if name in batch.intervened else rows
 
-    @torch.no_grad()
-    def finish(self, values: Mapping[str, Tensor], validation: Mapping[str, Tensor]) -> None:
-        """Return a node to the simple model it started from, unless it does better on held-out units.
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """The mean loss of each variable and hidden cause, whose sum bounds the negative log-likelihood per unit.
 
-        Better by half a standard error of the mean gain: a whole one turns back too many nodes of small data, none at
-        all leaves the networks of linear ones in place.
+        A unit that was intervened on has no term for the variables that were set.
 
         Args:
-            values: the training data.
-            validation: the held-out data.
+            batch: the units.
+            progress: the share of the training that is done.
         """
-        for name, node in self.nodes.items():
-            simple = copy.deepcopy(node)
-            simple.initialise(values[name], self._parents(name, values))
-            value, parents = validation[name], self._parents(name, validation)
-            gain = node.log_prob(value, parents) - simple.log_prob(value, parents)
-            if gain.mean() < 0.5 * gain.std() / len(gain) ** 0.5:
-                node.load_state_dict(simple.state_dict())
+        losses = self.unit_losses(batch.values, batch.intervened, progress)
+        if batch.weight is None:
+            return {name: loss.mean() for name, loss in losses.items()}
+        return {name: (batch.weight * loss).mean() / batch.weight.mean() for name, loss in losses.items()}
 
-    def _parents(self, name: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {p: values[p] for p in self.graph.parents(name)}
+    def unit_losses(self, values: Values, intervened: Values, progress: float) -> dict[str, Tensor]:
+        """The terms of :meth:`losses` for each unit, ``(..., units)``, where values are complete."""
+        values, losses = dict(values), {}
+        for name, confounder in self.confounders.items():
+            values[name], losses[name] = confounder.draw(values, intervened, progress)
+        for name, loss in self._node_losses(values, progress).items():
+            losses[name] = loss.masked_fill(intervened[name], 0.0) if name in intervened else loss
+        return losses
+
+    def _node_losses(self, values: Values, progress: float) -> dict[str, Tensor]:
+        nodes = self.nodes.items()
+        return {name: node.loss(values[name], self._parents(name, values), progress) for name, node in nodes}
+
+    @torch.no_grad()
+    def finish(self, train: Batch, validation: Batch) -> None:
+        """Let every node without hidden causes settle what the held-out units decide."""
+        for name, node in self.nodes.items():
+            if any(cause in self.cliques for cause in self._causes[name]):
+                continue
+            seen, unseen = (batch[self._telling(name, batch)].values for batch in (train, validation))
+            if len(unseen[name]) > 1:
+                node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
+
+
+def _check_nodes(graph: CausalGraph, nodes: object) -> None:
+    if not isinstance(nodes, Mapping):
+        raise ModelError(f"nodes must be a dict from variable to Node, got {type(nodes).__name__}.")
+    for name in nodes:
+        if name not in graph.variables:
+            raise unknown_variable(name, graph.variables)
+    if missing := [name for name in graph.variables if name not in nodes]:
+        raise ModelError(f"no node for {', '.join(missing)}: every variable of the graph needs one.")
+    seen: dict[int, str] = {}
+    for name, node in nodes.items():
+        if not isinstance(node, Node):
+            raise ModelError(f"the node of {name!r} must be a Node, got {type(node).__name__}.")
+        if (other := seen.setdefault(id(node), name)) != name:
+            raise ModelError(f"{other!r} and {name!r} share one node: make one for each.")
+
+
+def _constant(name: str, value: Tensor) -> str:
+    if not len(value):
+        return (
+            f"no row shows how variable {name!r} answers to its parents: it is set from outside, or it or a parent is "
+            f"missing, in all of them. Give some rows of observations."
+        )
+    shown = f" ({value[0].item()})" if value[0].numel() == 1 else ""
+    return (
+        f"variable {name!r} is constant{shown} in the training data, so that nothing can be learned about its causes "
+        f"or effects. Leave it out of the graph."
+    )
+
+
+def _from_prior(part: nn.Module, name: str, *inputs: Values) -> Tensor:
+    """The value of a part of the model on noise drawn from its prior; only the noise is seen from outside."""
+    with poutine.block(hide_fn=lambda site: role(site) != "exogenous"), Exogenize():
+        return cast(Tensor, part(name, *inputs))

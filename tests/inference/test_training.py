@@ -10,6 +10,7 @@ from causal_pyro_models.errors import DataError, FitError, QueryError, UnknownVa
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.training import fit
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, load, save
+from causal_pyro_models.models.data import Batch
 from causal_pyro_models.scm.mechanisms import mechanism
 from causal_pyro_models.seeding import seeded
 
@@ -43,7 +44,7 @@ def trained():
 def test_linear_gaussian_data_give_the_closed_form(trained):
     """Counterfactuals against the exact ones; 0.1 sd is over 4 standard errors of the 2,000-row regression at 2 sd."""
     model, _ = trained
-    values = model.encode(linear(500, seed=1))
+    values = model.encode(linear(500, seed=1)).values
     with torch.no_grad():
         y = counterfactual(model, values, "Y", {"X": values["X"] + 2.0})
         error = (y - values["Y"]) / 1e-3 - 2.4
@@ -82,7 +83,7 @@ def test_same_seed_same_bits_and_the_global_state_untouched(trained):
 def test_trained_model_survives_its_file(trained, tmp_path):
     model, _ = trained
     save(model, tmp_path / "model.safetensors")
-    values = model.encode(linear(50, seed=2))
+    values = model.encode(linear(50, seed=2)).values
     assert torch.equal(load(tmp_path / "model.safetensors").log_prob(values), model.log_prob(values))
 
 
@@ -94,7 +95,7 @@ def test_skewed_heteroscedastic_noise_is_learned():
     data = pd.DataFrame({"X": x, "Y": x**2 + scale * np.expm1(0.5 * u)})
     model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
     fit(model, data[:3000], steps=300, seed=0, progress=False)
-    values = model.encode(data[3000:])
+    values = model.encode(data[3000:]).values
     normal = torch.distributions.Normal(0.0, 1.0)
     u, log_slope = torch.tensor(u[3000:]), torch.tensor(np.log(scale * 0.5 * np.exp(0.5 * u))[3000:])
     truth = float((normal.log_prob(torch.tensor(x[3000:])) + normal.log_prob(u) - log_slope).mean())
@@ -118,7 +119,7 @@ def test_model_keeps_the_weights_that_did_best_on_the_held_out_units():
     with seeded(0):
         held_out = torch.randperm(60)[:6]
     with torch.no_grad():
-        loss = -model.log_prob({name: value[held_out] for name, value in model.encode(data).items()}).mean()
+        loss = -model.log_prob({name: value[held_out] for name, value in model.encode(data).values.items()}).mean()
     assert float(loss) == pytest.approx(min(result.history["validation"]), abs=1e-4)
 
 
@@ -127,14 +128,14 @@ def test_a_node_stays_simple_unless_more_is_proven():
     rng = np.random.default_rng(0)
     z, w = rng.normal(size=(2, 1000))
     model = CausalFlow(CausalGraph(["W", "Z", "X"], [("Z", "X")]), dict.fromkeys("WZX", Continuous()))
-    values = model.encode({"W": w, "Z": z, "X": z + rng.normal(size=1000)})
-    train, held_out = ({name: value[part] for name, value in values.items()} for part in (slice(800), slice(800, None)))
+    data = model.encode({"W": w, "Z": z, "X": z + rng.normal(size=1000)})
+    train, held_out = data[torch.arange(800)], data[torch.arange(800, 1000)]
     with seeded(0):
         model.initialise(train)
         before = {name: tensor.clone() for name, tensor in model.nodes["W"].state_dict().items()}
         with torch.no_grad():
             model.nodes["X"].conditioner.network[-1].weight.normal_()
-        model.finish(train | {"W": train["W"] + 2.0}, held_out)
+        model.finish(Batch(train.values | {"W": train.values["W"] + 2.0}), held_out)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.nodes["W"].state_dict().items())
     assert not model.nodes["X"].conditioner.network[-1].weight.any()
 
@@ -172,7 +173,7 @@ def test_discrete_nodes_are_calibrated():
                 p = 1 / (1 + np.exp(-(k - 1.0 + a)))
                 got = model.nodes["sick"].distribution({"level": torch.tensor(k), "arm": torch.tensor(a)}).probs
                 assert float(got) == pytest.approx(p, abs=5 * np.sqrt(0.25 / (n / 8)))
-        values = model.encode(data)
+        values = model.encode(data).values
         got = model.nodes["level"].distribution({"arm": values["arm"], "x": values["x"]}).probs.numpy()
     assert np.abs(got - probability).mean() < 0.03
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline
+from causal_pyro_models.models.data import Batch
 from causal_pyro_models.models.structural import Node, StructuralCausalModel
 from causal_pyro_models.scm.mechanisms import mechanism
 
@@ -62,7 +63,7 @@ def test_log_prob_equals_the_density_of_the_trace(model, shape):
     assert model.log_prob(values).shape == shape
     torch.testing.assert_close(model.log_prob(values), expected, rtol=1e-10, atol=1e-10)
     if shape == (4,):
-        losses = sum(model.losses(values, 1.0).values())
+        losses = sum(model.losses(Batch(values), 1.0).values())
         torch.testing.assert_close(losses, -expected.mean(), rtol=1e-10, atol=1e-10)
 
 
@@ -116,7 +117,7 @@ def test_gradients_reach_every_parameter():
     model = scramble(CausalFlow(graph, {"B": Binary(), "C": Categorical(3), "X": Continuous()}))
     with torch.no_grad():
         values = units(model, 200)
-    sum(model.losses(values, 1.0).values()).backward()
+    sum(model.losses(Batch(values), 1.0).values()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
 
@@ -125,7 +126,7 @@ def test_only_the_linear_part_leaves_the_range_of_the_training_data():
     torch.manual_seed(0)
     x = torch.rand(500) * 2 - 1
     model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
-    model.initialise({"X": x, "Y": 3.0 * x + torch.randn(500)})
+    model.initialise(Batch({"X": x, "Y": 3.0 * x + torch.randn(500)}))
     node = model.nodes["Y"]
     with torch.no_grad():
         node.conditioner.network[-1].weight.normal_()
@@ -179,4 +180,4 @@ def test_bad_models_are_refused():
     with pytest.raises(ModelError, match="no value for Y"):
         CausalFlow(graph, kinds).log_prob({"X": torch.zeros(3)})
     with pytest.raises(DataError, match=r"'Y' is constant \(1.0\)"):
-        CausalFlow(graph, kinds).initialise({"X": torch.randn(5), "Y": torch.ones(5)})
+        CausalFlow(graph, kinds).initialise(Batch({"X": torch.randn(5), "Y": torch.ones(5)}))
