@@ -64,6 +64,19 @@ class NoValidSetError(CausalError, ValueError):
     """No separator, adjustment set, front-door set or instrument does what was asked for; the message says why."""
 
 
+class NotIdentifiableError(CausalError, ValueError):
+    """A query that the available distributions do not determine.
+
+    Args:
+        message: what cannot be identified, and why.
+        witness: the structure in the graph that shows it: a hedge, or a conflict between worlds.
+    """
+
+    def __init__(self, message: str, witness: object = None) -> None:
+        super().__init__(message)
+        self.witness = witness
+
+
 class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
 

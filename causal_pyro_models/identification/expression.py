@@ -173,6 +173,28 @@ ONE = One()
 
 
 @dataclass(frozen=True)
+class Zero(Expression):
+    """The number zero: the probability of an event that cannot be."""
+
+    def render(self, notation: Text) -> str:
+        """The expression in a notation."""
+        return "0"
+
+    @cached_property
+    def free(self) -> frozenset[Symbol]:
+        """No symbols."""
+        return frozenset()
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """No variables."""
+        return frozenset()
+
+
+ZERO = Zero()
+
+
+@dataclass(frozen=True)
 class Probability(Expression):
     """P(outcome | do(do), given), in a domain.
 
@@ -283,7 +305,7 @@ class Product(Expression):
         last = len(self.factors) - 1
         written = []
         for i, factor in enumerate(self.factors):
-            keep = isinstance(factor, Probability | One) or (isinstance(factor, Sum) and i == last)
+            keep = isinstance(factor, Probability | One | Zero) or (isinstance(factor, Sum) and i == last)
             written.append(factor.render(notation) if keep else notation.group(factor.render(notation)))
         return notation.product(written)
 
@@ -322,7 +344,7 @@ class Fraction(Expression):
     def render(self, notation: Text) -> str:
         """The expression in a notation."""
         parts = (
-            part.render(notation) if isinstance(part, Probability | One) else notation.bar(part.render(notation))
+            part.render(notation) if isinstance(part, Probability | One | Zero) else notation.bar(part.render(notation))
             for part in self.parts
         )
         return notation.fraction(*parts)

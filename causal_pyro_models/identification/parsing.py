@@ -1,7 +1,7 @@
 """The one grammar behind :func:`parse` of expressions and :meth:`Query.parse` of queries.
 
 An expression is a product of items, or one item over another; an item is a probability, a sum that reaches to the end,
-``1``, or an expression in parentheses. A probability is ``P(events | do(events), events)``.
+``0``, ``1``, or an expression in parentheses. A probability is ``P(events | do(events), events)``.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.identification.expression import (
     ONE,
+    ZERO,
     Expression,
     Fraction,
     Probability,
@@ -145,7 +146,7 @@ class Reader:
         items = [self._item()]
         if self.accept("/"):
             return Fraction(items[0], self._item())
-        while self.token.text in ("P", "sum", "(", "1") and self.token.kind != "quoted":
+        while self.token.text in ("P", "sum", "(", "1", "0") and self.token.kind != "quoted":
             items.append(self._item())
         return Product(tuple(items)) if len(items) > 1 else items[0]
 
@@ -156,6 +157,8 @@ class Reader:
             return inside
         if self.accept("1"):
             return ONE
+        if self.accept("0"):
+            return ZERO
         if self.token.kind == "word" and self.token.text == "sum":
             return self._sum()
         return self.probability()
