@@ -1,6 +1,6 @@
 """m-separation in linear time, by one walk over the graph; on a graph without bidirected edges it is d-separation."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,3 +35,41 @@ def m_connected(graph: "CausalGraph", xs: Collection[str], given: Collection[str
         seen.update(fresh)
         stack += fresh
     return reached
+
+
+def open_path(graph: "CausalGraph", xs: Collection[str], ys: Collection[str], given: Collection[str]) -> str:
+    """A path between xs and ys that is m-connecting given a set, drawn with its edges; empty where there is none.
+
+    A shortest walk whose colliders are ancestors of ``given`` and whose other inner variables are outside it. Where
+    it meets a variable twice, the part between is cut out: what is left is still open.
+
+    Example:
+        >>> from causal_pyro_models.graph import CausalGraph
+        >>> open_path(CausalGraph(["X", "C", "Y"], [("X", "C")], [("C", "Y")]), "X", "Y", {"C"})
+        'X -> C <-> Y'
+    """
+    turning = graph.ancestors(given)
+    walks = [((x, False), [(x, "")]) for x in graph.variables if x in xs]  # (variable, entered at a head), the walk
+    seen = {state for state, _ in walks}
+    for (v, at_head), walk in walks:  # grows while it is read
+        if v in ys:
+            return _drawn(walk)
+        onward = []
+        if v not in given:
+            onward += [(child, True, " -> ") for child in graph.children(v)]
+        if v in turning if at_head else v not in given:
+            onward += [(sibling, True, " <-> ") for sibling in graph.siblings(v)]
+            onward += [(parent, False, " <- ") for parent in graph.parents(v)]
+        for w, head, arrow in onward:
+            if (w, head) not in seen:
+                seen.add((w, head))
+                walks.append(((w, head), [*walk, (w, arrow)]))
+    return ""
+
+
+def _drawn(walk: Sequence[tuple[str, str]]) -> str:
+    path: list[tuple[str, str]] = []
+    for v, arrow in walk:
+        names = [name for name, _ in path]
+        path = path[: names.index(v) + 1] if v in names else [*path, (v, arrow)]
+    return "".join(arrow + v for v, arrow in path)
