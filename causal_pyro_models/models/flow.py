@@ -228,21 +228,22 @@ class CategoricalNode(_DiscreteNode):
 
 
 @singledispatch
-def _node(variable: object, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+def node_for(variable: object, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    """The exact node for a kind of variable."""
     raise NotImplementedError
 
 
-@_node.register
+@node_for.register
 def _(variable: Continuous, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
     return FlowNode(variable, residual, hidden)
 
 
-@_node.register
+@node_for.register
 def _(variable: Binary, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
     return BernoulliNode(variable, hidden)
 
 
-@_node.register
+@node_for.register
 def _(variable: Categorical, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
     return CategoricalNode(variable, hidden)
 
@@ -295,7 +296,7 @@ class CausalFlow(StructuralCausalModel):
         if not isinstance(hidden, tuple | list) or not all(_is_width(width) for width in hidden):
             raise ModelError(f"hidden must be a tuple of widths, such as (32, 32), got {hidden!r:.80}.")
         hidden = tuple(int(width) for width in hidden)
-        nodes = {name: _node(variables[name], residual, hidden) for name in graph.variables}
+        nodes = {name: node_for(variables[name], residual, hidden) for name in graph.variables}
         super().__init__(graph, nodes)
         self.residual, self.hidden = residual, hidden
 
