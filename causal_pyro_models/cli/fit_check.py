@@ -9,7 +9,7 @@ from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.study import SIMULATED, Study, Values
 from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
 from causal_pyro_models.inference.prediction import sample
-from causal_pyro_models.models import Continuous
+from causal_pyro_models.models import Continuous, Labelled
 from causal_pyro_models.plots import plot_fit_history, plot_marginals
 
 WORST = 5  # correlations that are listed
@@ -71,7 +71,7 @@ def _marginals(study: Study, report: Report, sampled: Values) -> None:
     caption = f"Held-out {study.row}s and samples of the flow."
     figure = plot_marginals(study.unseen, sampled, study.unit)
     for ax, variable in zip(figure.axes, (study.variables[name] for name in study.unseen), strict=True):
-        if not isinstance(variable, Continuous):
+        if isinstance(variable, Labelled):
             ax.set_xticks(range(len(variable.labels)), [str(label) for label in variable.labels])
     report.figure(figure, "marginals", caption)
 

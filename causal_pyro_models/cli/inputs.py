@@ -13,7 +13,7 @@ from causal_pyro_models.cli.study import Question
 from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.inference_data import DIMENSIONS
-from causal_pyro_models.models import Continuous, Variable, infer_variables
+from causal_pyro_models.models import Labelled, Variable, infer_variables
 from causal_pyro_models.scm.sites import noise_name
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def kinds(data: pd.DataFrame) -> dict[str, Variable]:
     variables = infer_variables(data)
     for name, variable in variables.items():
         _check_varied(name, data[name])
-        if not isinstance(variable, Continuous):
+        if isinstance(variable, Labelled):
             _check_labels(name, [label for label in variable.labels if isinstance(label, str)], len(data))
     return variables
 
@@ -201,7 +201,7 @@ def _value(name: str, text: str, variable: Variable, option: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if isinstance(variable, Continuous):
+    if not isinstance(variable, Labelled):
         if not math.isfinite(number):
             raise QueryError(f"{option} {name}={text}: {name!r} is continuous in the table, expected a finite number.")
         return number

@@ -22,7 +22,7 @@ from causal_pyro_models.cli.single_rows import DRAWS, exact, single_rows
 from causal_pyro_models.cli.study import Question, Settings, Study, fit_study, shown
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import CausalFlow, Continuous, Variable
+from causal_pyro_models.models import CausalFlow, Continuous, Labelled, Variable
 from causal_pyro_models.plots import plot_graph
 
 FIRST_ROWS = 3  # complete ones of a user's table, whose counterfactuals are shown
@@ -127,7 +127,7 @@ def _read_as(variables: Mapping[str, Variable]) -> list[str]:
     """How the columns were read."""
     found: dict[str, list[str]] = {}
     for name, variable in variables.items():
-        labels = "" if isinstance(variable, Continuous) else f" ({', '.join(map(str, variable.labels))})"
+        labels = f" ({', '.join(map(str, variable.labels))})" if isinstance(variable, Labelled) else ""
         found.setdefault(type(variable).__name__.lower(), []).append(name + labels)
     return [f"Read as {kind}: {', '.join(names)}." for kind, names in found.items()]
 

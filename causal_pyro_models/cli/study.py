@@ -13,7 +13,7 @@ import torch
 from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
 from causal_pyro_models.errors import QueryError, checked_count
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, CausalFlow, Continuous, Variable
+from causal_pyro_models.models import Binary, CausalFlow, Labelled, Variable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ class Study:
 
 def label(variable: Variable, value: float) -> str:
     """A value as it stands in the table."""
-    return f"{value:.12g}" if isinstance(variable, Continuous) else str(variable.labels[int(value)])
+    return str(variable.labels[int(value)]) if isinstance(variable, Labelled) else f"{value:.12g}"
 
 
 def shown(do: Do, variables: Mapping[str, Variable]) -> str:
@@ -173,9 +173,9 @@ def events(names: Iterable[str], variables: Mapping[str, Variable]) -> list[Even
     found = []
     for name in names:
         kind = variables[name]
-        if isinstance(kind, Continuous):
-            found.append(Event(name, name))
-        else:
+        if isinstance(kind, Labelled):
             codes = (1,) if isinstance(kind, Binary) else range(kind.k)
             found += [Event(f"P({name} = {kind.labels[i]})", name, i) for i in codes]
+        else:
+            found.append(Event(name, name))
     return found

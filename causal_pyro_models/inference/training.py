@@ -124,6 +124,11 @@ def fit(
         model.to(_usable(device))
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
         values = model.encode(data)
+        for name, absent in values.missing.items():
+            raise DataError(
+                f"column {name!r} has {int(absent.sum())} missing values, the first in row "
+                f"{int(absent.int().argmax())}. Drop these rows or impute them first."
+            )
         train, held_out = _split(values, validation)
         model.initialise(train)
         loop = _Loop(model, train, held_out, steps, batch_size, learning_rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pyro
 import torch
@@ -16,13 +16,10 @@ from torch import Tensor, nn
 from causal_pyro_models.errors import DataError, ModelError, checked_count, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.confounder import Confounder, cliques
-from causal_pyro_models.models.data import Batch
-from causal_pyro_models.models.variables import Continuous, Variable, as_values
+from causal_pyro_models.models.data import Batch, encode
+from causal_pyro_models.models.variables import Continuous, Variable, as_variable
 from causal_pyro_models.scm.exogenous import Exogenize
-from causal_pyro_models.scm.sites import role
-
-if TYPE_CHECKING:
-    import pandas as pd
+from causal_pyro_models.scm.sites import noise_name, role
 
 ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
 
@@ -114,14 +111,12 @@ def checked_variables(graph: CausalGraph, variables: object) -> dict[str, Variab
     check_graph(graph)
     if not isinstance(variables, Mapping):
         raise ModelError(f"variables must be a dict from name to kind, got {type(variables).__name__}.")
-    for name, variable in variables.items():
+    for name in variables:
         if name not in graph.variables:
             raise unknown_variable(name, graph.variables)
-        if not isinstance(variable, Variable):
-            raise ModelError(f"variable {name!r} is Continuous(), Binary() or Categorical(k), got {variable!r:.80}.")
     if missing := [name for name in graph.variables if name not in variables]:
         raise ModelError(f"no kind of variable is given for {', '.join(missing)}, for example Continuous().")
-    return {name: variables[name] for name in graph.variables}
+    return {name: as_variable(name, variables[name]) for name in graph.variables}
 
 
 class StructuralCausalModel(nn.Module):
@@ -209,19 +204,20 @@ class StructuralCausalModel(nn.Module):
         Args:
             evidence: values ``(units, *event)`` by variable.
         """
-        values = dict(evidence)
-        for name, confounder in self.confounders.items():
-            if all(read in evidence for read in confounder.inputs):
-                values[name] = confounder.guide(name, evidence)
-            else:
-                values[name] = _from_prior(confounder, name)
-        nodes = self.nodes
-        for name in self.graph.topological_order:
-            parents = self._parents(name, values)
-            if name in evidence:
-                nodes[name].guide(name, values[name], parents)
-            else:
-                values[name] = _from_prior(nodes[name], name, parents)
+        with poutine.block(hide=[noise_name(name) for name in evidence]):
+            values = dict(evidence)
+            for name, confounder in self.confounders.items():
+                if all(read in evidence for read in confounder.inputs):
+                    values.setdefault(name, confounder.guide(name, evidence))
+                elif name not in evidence:
+                    values[name] = _from_prior(confounder, name)
+            nodes = self.nodes
+            for name in self.graph.topological_order:
+                parents = self._parents(name, values)
+                if name in evidence:
+                    nodes[name].guide(name, values[name], parents)
+                else:
+                    values[name] = _from_prior(nodes[name], name, parents)
 
     def log_prob(self, values: Values) -> Tensor:
         """Log density of units, equal to that of the model's trace.
@@ -258,15 +254,15 @@ class StructuralCausalModel(nn.Module):
 
     # Training, see ``causal_pyro_models.inference.training.Trainable`` ----------------------------------------------
 
-    def encode(self, data: Mapping[str, Any] | pd.DataFrame) -> Batch:
-        """A table as a batch, checked, on the model's device and in its precision.
+    def encode(self, data: Any) -> Batch:
+        """Data as a batch, checked, on the model's device and in its precision; see ``models.data.encode``.
 
         Raises:
             DataError: the data do not fit the variables.
             UnknownVariableError: a variable has no column.
         """
         like = next((p for p in self.parameters()), torch.empty(()))
-        batch = Batch(as_values(data, self.variables)).to(like.device, like.dtype)
+        batch = encode(data, self.variables).to(like.device, like.dtype)
         for name, value in batch.values.items():
             if not bool(torch.isfinite(value).all()):
                 raise DataError(f"column {name!r} has values beyond the range of {value.dtype}: rescale it.")

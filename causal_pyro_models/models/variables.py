@@ -1,32 +1,96 @@
-"""Kinds of variables: what values they take, how data become tensors, and what a child sees of them."""
+"""Kinds of variables: what values they take, how data become tensors and back, and what a child sees of them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Number
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from causal_pyro_models.errors import DataError, ModelError, unknown_variable
-
-if TYPE_CHECKING:
-    import pandas as pd
+from causal_pyro_models.errors import DataError, ModelError
 
 Label = str | int | float | bool
 Column = np.ndarray[Any, Any]
 
-MAX_INTEGER_LABELS = 10  # a column of integers with more distinct values than this is read as continuous
-
 
 @dataclass(frozen=True)
 class Continuous:
-    """A real number per unit."""
+    """A real number per unit, or a vector of them.
 
-    width = 1  # number of features that a child sees
+    Args:
+        dim: length of the vector; 1 is a plain number.
+
+    Raises:
+        ModelError: ``dim`` is no integer of at least 1.
+    """
+
+    dim: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dim", _size(self.dim, 1, "a continuous variable needs dim >= 1"))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one unit's value."""
+        return () if self.dim == 1 else (self.dim,)
+
+    @property
+    def width(self) -> int:
+        """Number of features that a child sees."""
+        return self.dim
+
+    def features(self, name: str, value: Tensor) -> Tensor:
+        """The value as features, ``(..., dim)``."""
+        return value.unsqueeze(-1) if self.dim == 1 else value
+
+    def encode(self, name: str, column: Column) -> Tensor:
+        """A column of data as values, float64."""
+        return _numbers(name, column, "Continuous")
+
+    def decode(self, value: Tensor) -> Column:
+        """Values as numbers."""
+        return _array(value)
+
+
+@dataclass(frozen=True)
+class Positive:
+    """A number above zero per unit: a duration, a price, a concentration."""
+
+    event_shape = ()
+    width = 1
+
+    def features(self, name: str, value: Tensor) -> Tensor:
+        """The logarithm of the value as a single feature, ``(..., 1)``.
+
+        Raises:
+            ModelError: a value is not above zero.
+        """
+        if not bool((value > 0).all()):
+            raise ModelError(f"variable {name!r} is positive and was given a value that is not above zero.")
+        return value.log().unsqueeze(-1)
+
+    def encode(self, name: str, column: Column) -> Tensor:
+        """A column of data as values, float64."""
+        values = _numbers(name, column, "Positive")
+        _refuse(name, values, values <= 0, "are not above zero", "Correct these rows, or declare it Continuous.")
+        return values
+
+    def decode(self, value: Tensor) -> Column:
+        """Values as numbers."""
+        return _array(value)
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of things per unit: 0, 1, 2, ... without a bound; as a float."""
+
+    event_shape = ()
+    width = 1
 
     def features(self, name: str, value: Tensor) -> Tensor:
         """The value as a single feature, ``(..., 1)``."""
@@ -34,20 +98,13 @@ class Continuous:
 
     def encode(self, name: str, column: Column) -> Tensor:
         """A column of data as values, float64."""
-        if np.iscomplexobj(column):
-            raise DataError(f"column {name!r} holds complex numbers: give its real and imaginary part a column each.")
-        try:
-            numeric = column.dtype.kind in "biuf"
-            if not numeric and (column.dtype.kind in "mM" or not all(isinstance(v, Number) for v in column)):
-                raise TypeError(f"they are of type {column.dtype}")
-            values = torch.as_tensor(column.astype(np.float64))
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"column {name!r} is declared Continuous but holds values that are not numbers ({error}). "
-                f"Convert them, or declare the variable Categorical with its labels."
-            ) from error
-        _check_finite(name, values.numpy())
+        values = _numbers(name, column, "Count")
+        _refuse(name, values, (values < 0) | (values != values.round()), "are no whole numbers from 0 up")
         return values
+
+    def decode(self, value: Tensor) -> Column:
+        """Values as integers."""
+        return _array(value.round()).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -63,6 +120,7 @@ class Binary:
 
     labels: tuple[Label, ...] = (0, 1)
 
+    event_shape = ()
     width = 1
 
     def __post_init__(self) -> None:
@@ -84,6 +142,10 @@ class Binary:
         """A column of labels as zeros and ones, float64."""
         return _indices(name, column, self.labels).double()
 
+    def decode(self, value: Tensor) -> Column:
+        """Values as labels."""
+        return _labelled(value, self.labels)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -100,15 +162,11 @@ class Categorical:
     k: int
     labels: tuple[Label, ...] = ()
 
+    event_shape = ()
+
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, Integral) or self.k < 2:
-            raise ModelError(f"a categorical variable needs k >= 2 classes, got {self.k!r}.")
-        object.__setattr__(self, "k", int(self.k))
-        if not self.labels:
-            object.__setattr__(self, "labels", tuple(range(self.k)))
-        if not isinstance(self.labels, tuple | list) or len(self.labels) != self.k or not _distinct(self.labels):
-            raise ModelError(f"a variable of {self.k} classes needs as many distinct labels, got {self.labels!r}.")
-        object.__setattr__(self, "labels", _plain(self.labels))
+        object.__setattr__(self, "k", _size(self.k, 2, "a categorical variable needs k >= 2 classes"))
+        object.__setattr__(self, "labels", _class_labels(self.k, self.labels))
 
     @property
     def width(self) -> int:
@@ -130,11 +188,139 @@ class Categorical:
         """A column of labels as class indices, int64."""
         return _indices(name, column, self.labels)
 
+    def decode(self, value: Tensor) -> Column:
+        """Class indices as labels."""
+        return _labelled(value, self.labels)
 
-Variable = Continuous | Binary | Categorical
+
+@dataclass(frozen=True)
+class Ordinal:
+    """One of ``k`` ordered levels per unit; its values are the indices 0 to k-1.
+
+    Args:
+        k: number of levels, at least 2.
+        labels: what the data call the levels, from the lowest up; by default the indices themselves.
+
+    Raises:
+        ModelError: ``k`` is below 2, or there are not ``k`` distinct labels.
+    """
+
+    k: int
+    labels: tuple[Label, ...] = ()
+
+    event_shape = ()
+    width = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", _size(self.k, 2, "an ordinal variable needs k >= 2 levels"))
+        object.__setattr__(self, "labels", _class_labels(self.k, self.labels))
+
+    def features(self, name: str, value: Tensor) -> Tensor:
+        """The index of the level as a single feature, ``(..., 1)``.
+
+        Raises:
+            ModelError: a value is no index of a level.
+        """
+        if not bool(((value >= 0) & (value < self.k) & (value == value.round())).all()):
+            raise ModelError(f"variable {name!r} was given a value that is none of its levels 0 to {self.k - 1}.")
+        return value.unsqueeze(-1)
+
+    def encode(self, name: str, column: Column) -> Tensor:
+        """A column of labels as indices of levels, int64."""
+        return _indices(name, column, self.labels)
+
+    def decode(self, value: Tensor) -> Column:
+        """Indices of levels as labels."""
+        return _labelled(value, self.labels)
 
 
-def _distinct(labels: tuple[Label, ...]) -> bool:
+@dataclass(frozen=True)
+class Image:
+    """An image per unit, ``(channels, height, width)``, its intensities from 0 to 1.
+
+    Args:
+        channels: 1 for grey, 3 for colours.
+        height: pixels from top to bottom.
+        columns: pixels from left to right.
+
+    Raises:
+        ModelError: a size is no integer of at least 1.
+    """
+
+    channels: int
+    height: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "columns"):
+            object.__setattr__(self, name, _size(getattr(self, name), 1, f"an image needs {name} >= 1"))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one unit's value."""
+        return (self.channels, self.height, self.columns)
+
+    @property
+    def width(self) -> int:
+        """Number of features that a child sees."""
+        return math.prod(self.event_shape)
+
+    def features(self, name: str, value: Tensor) -> Tensor:
+        """The pixels in a row, ``(..., channels * height * columns)``."""
+        return value.flatten(-3)
+
+    def encode(self, name: str, column: Column) -> Tensor:
+        """Images as values, float64; bytes are shares of 255."""
+        values = _numbers(name, column, "Image")
+        if column.dtype == np.uint8:
+            values = values / 255.0
+        _refuse(name, values, (values < 0) | (values > 1), "are beyond 0 to 1", "Rescale them, or give bytes.")
+        return values
+
+    def decode(self, value: Tensor) -> Column:
+        """Intensities from 0 to 1."""
+        return _array(value)
+
+
+Labelled = Binary | Categorical | Ordinal  # the kinds with labels
+Variable = Continuous | Positive | Count | Binary | Categorical | Ordinal | Image
+VARIABLES = {kind.__name__: kind for kind in (Continuous, Positive, Count, Binary, Categorical, Ordinal, Image)}
+
+
+def as_variable(name: str, kind: Variable | int) -> Variable:
+    """The kind of a variable, where an integer stands for ``Continuous(dim)``.
+
+    Raises:
+        ModelError: it is neither.
+
+    Example:
+        >>> as_variable("dose", 2)
+        Continuous(dim=2)
+    """
+    if isinstance(kind, Integral) and not isinstance(kind, bool):
+        return Continuous(int(kind))
+    if not isinstance(kind, Variable):
+        raise ModelError(
+            f"variable {name!r} is one of {', '.join(f'{known}()' for known in VARIABLES)}, or an integer for a vector "
+            f"of real numbers, got {kind!r:.80}."
+        )
+    return kind
+
+
+def _size(value: object, least: int, need: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ModelError(f"{need}, got {value!r:.80}.")
+    return int(value)
+
+
+def _class_labels(k: int, labels: object) -> tuple[Label, ...]:
+    labels = labels or tuple(range(k))
+    if not isinstance(labels, tuple | list) or len(labels) != k or not _distinct(labels):
+        raise ModelError(f"a variable of {k} classes needs as many distinct labels, got {labels!r:.200}.")
+    return _plain(labels)
+
+
+def _distinct(labels: Sequence[Any]) -> bool:
     return all(isinstance(label, Hashable) for label in labels) and len(set(labels)) == len(labels)
 
 
@@ -143,9 +329,29 @@ def _plain(labels: Sequence[Any]) -> tuple[Label, ...]:
     return tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
 
 
-def _check_finite(name: str, values: Column) -> None:
-    if infinite := int(np.isinf(values).sum()):
+def _numbers(name: str, column: Column, kind: str) -> Tensor:
+    """A column of finite numbers, float64."""
+    if np.iscomplexobj(column):
+        raise DataError(f"column {name!r} holds complex numbers: give its real and imaginary part a column each.")
+    try:
+        numeric = column.dtype.kind in "biuf"
+        if not numeric and (column.dtype.kind in "mM" or not all(isinstance(v, Number) for v in column.flat)):
+            raise TypeError(f"they are of type {column.dtype}")
+        values = torch.as_tensor(column.astype(np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"column {name!r} is declared {kind} but holds values that are not numbers ({error}). "
+            f"Convert them, or declare the variable Categorical with its labels."
+        ) from error
+    if infinite := int(values.isinf().sum()):
         raise DataError(f"column {name!r} has {infinite} infinite values. Remove or correct these rows.")
+    return values
+
+
+def _refuse(name: str, values: Tensor, wrong: Tensor, what: str, mend: str = "Correct these rows.") -> None:
+    if bool(wrong.any()):
+        first = values[wrong][0].item()
+        raise DataError(f"column {name!r} has {int(wrong.sum())} values that {what}, such as {first:g}. {mend}")
 
 
 def _indices(name: str, column: Column, labels: tuple[Label, ...]) -> Tensor:
@@ -159,110 +365,13 @@ def _indices(name: str, column: Column, labels: tuple[Label, ...]) -> Tensor:
     return torch.tensor([index[v] for v in values], dtype=torch.int64)
 
 
-def as_values(data: Mapping[str, Any] | pd.DataFrame, variables: Mapping[str, Variable]) -> dict[str, Tensor]:
-    """The values of the variables in a table, checked: ``(units,)`` each, float64, class indices int64.
-
-    Args:
-        data: a DataFrame, or a mapping from names to one-dimensional arrays, tensors or lists of equal length. Columns
-            that are no variables are left out.
-        variables: what the columns are.
-
-    Raises:
-        DataError: the table is no table, is empty or ragged, or a column has missing, infinite or unknown values.
-        UnknownVariableError: a variable has no column.
-
-    Example:
-        >>> as_values({"X": [0.5, 1.5], "Y": ["b", "a"]}, {"X": Continuous(), "Y": Categorical(2, ("a", "b"))})
-        {'X': tensor([0.5000, 1.5000], dtype=torch.float64), 'Y': tensor([1, 0])}
-    """
-    if not isinstance(data, Mapping) and not hasattr(data, "columns"):
-        raise DataError(f"expected a DataFrame or a mapping from names to arrays, got {type(data).__name__}.")
-    columns = list(data) if isinstance(data, Mapping) else list(data.columns)
-    values = {}
-    for name, variable in variables.items():
-        if name not in columns:
-            raise unknown_variable(name, columns, "column")
-        values[name] = variable.encode(name, _column(name, data[name]))
-    sizes = {name: len(value) for name, value in values.items()}
-    if len(set(sizes.values())) > 1:
-        raise DataError(f"the columns differ in length: {sizes}.")
-    if 0 in sizes.values():
-        raise DataError("the data have no rows.")
-    return values
+def _array(value: Tensor) -> Column:
+    return value.detach().cpu().numpy()
 
 
-def _column(name: str, column: Any) -> Column:
-    import pandas as pd
-
-    if isinstance(column, Tensor):
-        column = column.detach().cpu()
-    try:
-        array = np.asarray(column)
-    except ValueError as error:
-        raise DataError(f"column {name!r} is no array of numbers or labels: {error}.") from error
-    if array.ndim != 1:
-        raise DataError(f"column {name!r} must hold one number or label per unit, got shape {array.shape}.")
-    missing = pd.isna(array)
-    if isinstance(column, np.ma.MaskedArray):
-        missing |= np.ma.getmaskarray(column)
-    if count := int(missing.sum()):
-        raise DataError(
-            f"column {name!r} has {count} missing values, the first in row {int(missing.argmax())}. "
-            f"Drop these rows or impute them first."
-        )
-    return array
-
-
-def infer_variables(data: pd.DataFrame) -> dict[str, Variable]:
-    """What kind of variable each column of a table looks like.
-
-    Numbers with a fraction are continuous; booleans, and any column of two labels or integers, binary; strings, pandas
-    categoricals and integers of at most ten distinct values categorical; other integers continuous.
-
-    Args:
-        data: the table.
-
-    Raises:
-        DataError: there are no rows or columns, or a column is constant, has missing or infinite values, or has a type
-            that is none of these.
-
-    Example:
-        >>> import pandas as pd
-        >>> infer_variables(pd.DataFrame({"dose": [0.1, 0.7, 0.3], "arm": ["b", "a", "b"], "sick": [0, 1, 1]}))
-        {'dose': Continuous(), 'arm': Binary(labels=('a', 'b')), 'sick': Binary(labels=(0, 1))}
-    """
-    if not hasattr(data, "columns"):
-        raise DataError(f"expected a DataFrame, got {type(data).__name__}.")
-    if 0 in data.shape:
-        raise DataError(f"the data have {data.shape[0]} rows and {data.shape[1]} columns: there must be some of both.")
-    for name, again in zip(data.columns, data.columns.duplicated(), strict=True):
-        if again:
-            raise DataError(f"the data have the column {name!r} twice: drop one.")
-    return {str(name): _infer(str(name), data[name]) for name in data.columns}
-
-
-def _infer(name: str, column: pd.Series) -> Variable:
-    import pandas as pd
-
-    array = _column(name, column)
-    kind = pd.api.types
-    if kind.is_float_dtype(column.dtype):
-        _check_finite(name, array)
-    if kind.is_float_dtype(column.dtype) and not set(np.unique(array)) <= {0.0, 1.0}:
-        return Continuous()
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        labels = tuple(column.cat.categories.tolist())
-    elif not kind.is_complex_dtype(column.dtype) and (
-        kind.is_numeric_dtype(column.dtype)
-        or any(all(isinstance(value, label) for value in array) for label in (str, bool | np.bool_))
-    ):
-        labels = tuple(np.unique(array).tolist())
-    else:
-        raise DataError(f"column {name!r} has type {column.dtype}: convert it to numbers, strings or a categorical.")
-    if len(labels) < 2:
-        raise DataError(f"column {name!r} is constant ({labels[0]!r}): leave it out.")
-    if len(labels) == 2:
-        return Binary(labels)
-    if kind.is_numeric_dtype(column.dtype) and len(labels) > MAX_INTEGER_LABELS:
-        return Continuous()
-    return Categorical(len(labels), labels)
+def _labelled(value: Tensor, labels: tuple[Label, ...]) -> Column:
+    index = _array(value)
+    if not np.isin(index, np.arange(len(labels))).all():
+        raise DataError(f"values must be the indices 0 to {len(labels) - 1} of the labels {list(labels)!r}.")
+    alike = len({type(label) for label in labels}) == 1
+    return np.array(labels, dtype=None if alike and not isinstance(labels[0], str) else object)[index.astype(np.int64)]

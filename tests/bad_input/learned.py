@@ -90,7 +90,7 @@ DENSITIES = [
 
 KINDS = [
     Bad("a table with a constant column", DataError, ("'X'", "constant", "leave it out"), lambda: infer_variables(pd.DataFrame({"X": [1.0, 1.0]}))),
-    Bad("a table with a missing value", DataError, ("'X'", "1 missing", "row 1", "impute"), lambda: infer_variables(pd.DataFrame({"X": [1.0, None, 2.5]}))),
+    Bad("a table with a column that is all missing", DataError, ("'X'", "no values", "leave it out"), lambda: infer_variables(pd.DataFrame({"X": [None, nan]}))),
     Bad("a table with dates", DataError, ("'X'", "datetime", "convert"), lambda: infer_variables(pd.DataFrame({"X": pd.to_datetime(["2024-01-01", "2024-01-02"])}))),
     Bad("a table with lists", DataError, ("'X'",), lambda: infer_variables(pd.DataFrame({"X": [[1], [2]]}))),
     Bad("a table with numbers and strings", DataError, ("'X'",), lambda: infer_variables(pd.DataFrame({"X": [1, "a", 2.5]}))),
@@ -106,7 +106,7 @@ KINDS = [
 
 FITTED = [
     Bad("data as None", DataError, ("DataFrame", "NoneType"), lambda: trained(None)),
-    Bad("data as a list", DataError, ("DataFrame", "list"), lambda: trained([1.0])),
+    Bad("data as a list of numbers", DataError, ("DataFrame", "list", "float"), lambda: trained([1.0])),
     Bad("data as an array", DataError, ("DataFrame", "ndarray"), lambda: trained(np.zeros((40, 2)))),
     Bad("data without a column", UnknownVariableError, ("column 'Y'", "X"), lambda: trained({"X": ROWS["X"]})),
     Bad("data with a misspelt column", UnknownVariableError, ("'Y'", "Did you mean 'y'?"), lambda: trained({"X": ROWS["X"], "y": ROWS["Y"]})),

@@ -188,7 +188,7 @@ def frame(**columns):
     [
         (linear(40).drop(columns="Y"), UnknownVariableError, "unknown column 'Y'"),
         (linear(40).rename(columns={"Y": "Yy"}), UnknownVariableError, "Did you mean 'Yy'"),
-        (frame(Y=np.nan), DataError, "'Y' has 40 missing values"),
+        (frame(Y=np.nan), DataError, "'Y' has no values: all 40 are missing"),
         (frame(Y=np.inf), DataError, "'Y' has 40 infinite"),
         (frame(Y=1.0), DataError, "'Y' is constant"),
         (linear(40)[:0], DataError, "no rows"),
