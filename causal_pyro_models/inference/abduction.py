@@ -16,6 +16,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.target import Target
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, is_auxiliary, noise_name, role
 from causal_pyro_models.seeding import seeded
@@ -50,8 +51,9 @@ def abduct(
         model: a callable with Pyro primitives. Without a plate it describes one unit.
         evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
             holds for every unit.
-        method: None for exact abduction; ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites
-            from :func:`fit_guide` (which then is the proposal of importance sampling).
+        method: None for exact abduction, or for the guide of a learned model that has one;
+            ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
+            the proposal of importance sampling.
         num_samples: the number of posterior draws. None gives one exact draw and no leading dimension, or 1,000
             draws where there is a method.
         seed: makes the draws reproducible and leaves the global random state untouched.
@@ -106,6 +108,8 @@ def abducted(
     relevant = target.relevant()
     if not relevant:
         return _record(target, {}, num_samples, Posterior({}))
+    if method is None and isinstance(program.model, StructuralCausalModel):
+        method = program.model.guide
     if method is None:
         observed = sorted({*data, *program.observed})
         raise AbductionError(

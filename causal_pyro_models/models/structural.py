@@ -77,7 +77,7 @@ class Node(nn.Module):
         """
         simple = copy.deepcopy(self)
         simple.initialise(value, parents)
-        gain = self.log_prob(held_out, held_out_parents) - simple.log_prob(held_out, held_out_parents)
+        gain = simple.loss(held_out, held_out_parents, 1.0) - self.loss(held_out, held_out_parents, 1.0)
         if gain.mean() < 0.5 * gain.std() / len(gain) ** 0.5:
             self.load_state_dict(simple.state_dict())
 
