@@ -19,7 +19,7 @@ CONFOUNDED = CausalGraph(["X", "Y"], [("X", "Y")], [("X", "Y")])
 
 
 class Latent(Node):
-    """x = z + (sum of the parents) + e with standard normal z and e; its guide is the exact posterior, off by ``bias``."""
+    """x = z + (sum of the parents) + e, z and e standard normal; the guide is the exact posterior, off by ``bias``."""
 
     bias = 0.0
 
