@@ -95,10 +95,15 @@ class DiscreteModel:
 
 
 def _event(term, values):
-    do = {}
-    for action in term.do:
-        do[action.name] = _event(action, values)[:2] if action.do else _value(action.value, values)
-    return term.name, do, _value(term.value, values)
+    return term.name, _actions(term.do, values), _value(term.value, values)
+
+
+def _actions(world, values):
+    """An action with a world of its own is nested: what it sets the variable to is a response."""
+    return {
+        action.name: (action.name, _actions(action.do, values)) if action.do else _value(action.value, values)
+        for action in world
+    }
 
 
 def _value(value, values):
