@@ -1,0 +1,206 @@
+"""Counterfactual events: which potential responses they are about, and the worlds that these fall into."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from causal_pyro_models.errors import QueryError
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.expression import Symbol, Term, Value, unused
+from causal_pyro_models.identification.notation import Text
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """A potential response V_pa: a variable with each parent at a value, or at what another response comes to.
+
+    Two responses of one variable whose inputs are alike are one object; see :class:`Responses`.
+
+    Args:
+        name: the variable.
+        parents: its parents in the graph.
+        inputs: for each parent the value it is set to or observed at, or the response that it takes its value from.
+    """
+
+    name: str
+    parents: tuple[str, ...]
+    inputs: tuple["Value | Response", ...]
+
+    @property
+    def sources(self) -> Iterator["Response"]:
+        """The responses that this one takes an input from."""
+        return (slot for slot in self.inputs if isinstance(slot, Response))
+
+
+Component = frozenset[tuple[Response, Value | None]]
+"""Some responses with their values, None where these are summed over."""
+
+
+@dataclass
+class Responses:
+    """The responses of one graph, each made once, so that those which are equal for every unit are one object."""
+
+    graph: CausalGraph
+    made: dict[tuple[str, tuple[Value | Response, ...]], Response] = field(default_factory=dict)
+
+    def __call__(self, name: str, inputs: tuple[Value | Response, ...]) -> Response:
+        key = (name, inputs)
+        if key not in self.made:
+            self.made[key] = Response(name, self.graph.parents(name), inputs)
+        return self.made[key]
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Where each variable stands in the topological order."""
+        return {v: i for i, v in enumerate(self.graph.topological_order)}
+
+
+class CounterfactualGraph:
+    """The counterfactual graph of a conjunction of events: the responses it depends on, each once, and their districts.
+
+    Worlds that do not differ for a variable share its response: inputs are compared by value, where they are set or
+    observed, and otherwise by the response that they come from (Shpitser and Pearl's lemma 24, applied in topological
+    order). Only ancestors of the events are built. Nested counterfactuals need nothing more: an input that is a
+    response of another world is a link to it.
+
+    The probability of the conjunction is the sum, over the values of the responses that are not events, of a product
+    with one factor for each district of the graph over the variables that are left.
+
+    Args:
+        responses: where the responses of the graph are made.
+        events: terms, each a variable with its value and the world it lives in.
+
+    Attributes:
+        values: the responses that are events -> their values.
+        impossible: whether two events contradict one another, or one contradicts its own intervention.
+        nodes: all responses, causes before effects.
+
+    References:
+        Shpitser and Pearl (2008), Complete identification methods for the causal hierarchy, make-cg and lines 1 to 5 of
+        ID*; Correa, Lee and Bareinboim (2021), Nested counterfactual identification from arbitrary surrogate
+        experiments, theorems 1 and 2.
+
+    Example:
+        >>> from causal_pyro_models.identification import Query
+        >>> graph = CausalGraph.from_edges([("X", "M"), ("M", "Y")])
+        >>> print(CounterfactualGraph(Responses(graph), Query.parse("P(Y_{X=1}, M=2)").outcome))
+        x, M_{x}=2, m_{X=1}, y_{m}
+    """
+
+    def __init__(self, responses: Responses, events: Iterable[Term]) -> None:
+        self.responses = responses
+        self.graph = responses.graph
+        self.events = tuple(events)
+        self.values: dict[Response, Value] = {}
+        self.impossible = False
+        self._seen: dict[tuple[str, tuple[Term, ...]], Value | Response] = {}
+        for event in sorted(self.events, key=lambda event: responses.position[event.name]):
+            self._observe(event)
+        self.nodes = self._needed()
+
+    def _observe(self, event: Term) -> None:
+        """Lines 2, 3 and 5 of ID*: an event gives its response a value, or agrees with the one it has, or cannot be."""
+        found = self._slot(event.name, event.do)
+        if isinstance(found, Response):
+            self.values[found] = event.value
+        elif found != event.value:
+            if isinstance(found, Symbol) != isinstance(event.value, Symbol):
+                raise QueryError(
+                    f"{event.name!r} is both {event.value!r} and {found!r} in the same units: whether that can be "
+                    f"depends on the open value. Give it a value."
+                )
+            self.impossible = True
+
+    def _slot(self, name: str, world: tuple[Term, ...]) -> Value | Response:
+        """The value of a variable in a world where it is known, otherwise its response."""
+        key = (name, world)
+        if key not in self._seen:
+            action = next((action for action in world if action.name == name), None)
+            if action is None:
+                inputs = tuple(self._slot(parent, world) for parent in self.graph.parents(name))
+                self._seen[key] = self.responses(name, inputs)
+            else:
+                self._seen[key] = self._slot(name, action.do) if action.do else action.value
+        found = self._seen[key]
+        return self.values.get(found, found) if isinstance(found, Response) else found
+
+    def _needed(self) -> tuple[Response, ...]:
+        """The events and their ancestors."""
+        found, stack = set(self.values), list(self.values)
+        while stack:
+            fresh = set(stack.pop().sources) - found
+            found |= fresh
+            stack += fresh
+        order = {response: i for i, response in enumerate(self.responses.made.values())}
+        return tuple(sorted(found, key=lambda r: (self.responses.position[r.name], order[r])))
+
+    @cached_property
+    def districts(self) -> tuple[tuple[Response, ...], ...]:
+        """The responses by the district of their variable in the graph over the variables that are left."""
+        of = {v: d for d in self.graph.subgraph({r.name for r in self.nodes}).districts for v in d}
+        found: dict[frozenset[str], list[Response]] = {}
+        for response in self.nodes:
+            found.setdefault(of[response.name], []).append(response)
+        return tuple(map(tuple, found.values()))
+
+    @cached_property
+    def components(self) -> frozenset[Component]:
+        """Independent parts: districts, joined where one takes a value from another that is summed over.
+
+        One that two counterfactual graphs have in common has the same probability in both.
+
+        References:
+            Correa, Lee and Bareinboim (2021), definition 5 (ancestral components).
+        """
+        merged: list[set[Response]] = []
+        for district in self.districts:
+            part = {*district, *(source for response in district for source in response.sources)}
+            joined = [other for other in merged if not part.isdisjoint(other)]
+            merged = [other for other in merged if part.isdisjoint(other)] + [part.union(*joined)]
+        return frozenset(frozenset((response, self.values.get(response)) for response in part) for part in merged)
+
+    @cached_property
+    def symbols(self) -> dict[Response, Value]:
+        """The value of each event, and a symbol for every other response, which is summed over."""
+        taken = {*self.values.values(), *(slot for r in self.nodes for slot in r.inputs if isinstance(slot, Symbol))}
+        found = dict(self.values)
+        for response in self.nodes:
+            if response not in found:
+                symbol = unused(Symbol(response.name), (value for value in taken if isinstance(value, Symbol)))
+                found[response] = symbol
+                taken.add(symbol)
+        return found
+
+    def value(self, slot: Value | Response) -> Value:
+        """The value or the symbol of what an input is linked to."""
+        return self.symbols[slot] if isinstance(slot, Response) else slot
+
+    def term(self, response: Response) -> Term:
+        """A response as a term: its value, and its parents as its world."""
+        world = zip(response.parents, map(self.value, response.inputs), strict=True)
+        return Term(response.name, self.symbols[response], tuple(Term(*action) for action in world))
+
+    def __str__(self) -> str:
+        return ", ".join(self.term(response).render(Text()) for response in self.nodes)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The witness of a counterfactual that no experiment can tell: one noise in two worlds that differ.
+
+    The responses in ``district`` share hidden causes, or are one variable twice, so that they must be seen in the same
+    units; and ``variable`` would have to be at two values there.
+
+    References:
+        Shpitser and Pearl (2008), line 8 of ID*; Correa, Lee and Bareinboim (2021), definition 4 and theorem 3.
+    """
+
+    district: tuple[Term, ...]
+    variable: str
+    first: Value
+    second: Value
+
+    def __str__(self) -> str:
+        seen = ", ".join(t.render(Text()) for t in self.district)
+        ends = " and ".join(Term(self.variable, value).render(Text()) for value in (self.first, self.second))
+        return f"{seen} share their noise, so they must be seen in the same units, which would need {ends} at once"
