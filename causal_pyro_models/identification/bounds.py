@@ -16,6 +16,8 @@ from causal_pyro_models.identification.joint import Array, JointTable, as_table
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.responses import ResponseTypes, Source, Worlds
 
+IDENTIFIED = 1e-7  # bounds that are closer than this are one number, which the solver approached from both sides
+
 Mixture = Sequence[tuple[float, Sequence[Term]]]
 """A weighted sum of probabilities of conjunctions of events."""
 
@@ -214,7 +216,7 @@ def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condi
 
     mass = coefficients(below) if below else np.ones(types.total)
     lower, upper = _extremes(types, coefficients(above), mass, bool(below), name)
-    return Bounds(name, lower, upper, types.sharp)
+    return Bounds(name, lower, upper, types.sharp or upper - lower < IDENTIFIED)
 
 
 def _extremes(types: ResponseTypes, value: Array, mass: Array, conditional: bool, name: str) -> tuple[float, float]:

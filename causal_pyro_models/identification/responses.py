@@ -86,30 +86,58 @@ class Worlds:
         return list(found)
 
 
-def kernel(graph: CausalGraph, table: JointTable, kept: frozenset[str]) -> Array:
-    """Tian's Q-factor of the members ``kept`` of a district, P(kept | do(their parents)), NaN where data cannot say.
+def intrinsic_kernels(graph: CausalGraph, table: JointTable, district: frozenset[str]) -> dict[frozenset[str], Array]:
+    """Tian's Q-factors P(s | do(parents of s)) of a district and of all parts of it that the joint law identifies.
 
-    An axis for each variable of the graph, of size 1 for those that do not matter. The members that are left out are
-    summed over; they must not be parents of those kept.
+    Each has an axis for each variable of the graph, of size 1 for those that do not matter; NaN where data cannot say.
 
     References:
-        Tian and Pearl (2002), A general identification condition for causal effects, lemma 1.
+        Tian and Pearl (2002), A general identification condition for causal effects, lemmas 1 to 4; Richardson et al.
+        (2023), Nested Markov properties for acyclic directed mixed graphs (intrinsic sets).
     """
-    order = graph.topological_order
-    district = graph.district(next(iter(kept)))
-    result = np.ones([1] * len(order))
-    for v in (v for v in order if v in district):
-        before = graph.subgraph(order[: order.index(v) + 1])
-        blanket = before.markov_blanket(v)
-        numerator = _over(graph, table, blanket | {v})
-        denominator = _over(graph, table, blanket)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = numerator / denominator
-            result = np.where(result == 0.0, 0.0, result * factor)
     axes = {v: i for i, v in enumerate(graph.variables)}
-    result = result.sum(tuple(axes[v] for v in district - kept), keepdims=True)
-    needed = kept.union(*(graph.parents(v) for v in kept))
-    return _average(result, tuple(axes[v] for v in graph.variables if v not in needed and result.shape[axes[v]] > 1))
+    found = {district: _average(graph, district, _district_kernel(graph, table, district))}
+    waiting = [district]
+    while waiting:
+        whole = waiting.pop()
+        inside = graph.subgraph(whole)
+        for v in (v for v in whole if not inside.children(v)):
+            rest = whole - {v}
+            law = found[whole].sum(axes[v], keepdims=True)
+            for part in inside.subgraph(rest).districts:
+                if part not in found:
+                    found[part] = _average(graph, part, _part_kernel(graph, law, rest, part))
+                    waiting.append(part)
+    return found
+
+
+def _district_kernel(graph: CausalGraph, table: JointTable, district: frozenset[str]) -> Array:
+    """Lemma 1: the product of the laws of the members, each given its Markov blanket among its predecessors."""
+    order = graph.topological_order
+    result = np.ones([1] * len(order))
+    for i, v in enumerate(order):
+        if v in district:
+            blanket = graph.subgraph(order[: i + 1]).markov_blanket(v)
+            result = _times(result, _over(graph, table, blanket | {v}), _over(graph, table, blanket))
+    return result
+
+
+def _part_kernel(graph: CausalGraph, law: Array, rest: frozenset[str], part: frozenset[str]) -> Array:
+    """Lemma 4: the factor of one of the districts that a set of variables falls apart into."""
+    axes = {v: i for i, v in enumerate(graph.variables)}
+    order = [v for v in graph.topological_order if v in rest]
+    result = np.ones([1] * len(axes))
+    for i, v in enumerate(order):
+        if v in part:
+            upto = law.sum(tuple(axes[w] for w in order[i + 1 :]), keepdims=True)
+            result = _times(result, upto, upto.sum(axes[v], keepdims=True))
+    return result
+
+
+def _times(result: Array, numerator: Array, denominator: Array) -> Array:
+    """A product with a ratio; zero times whatever cannot be known is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(result == 0.0, 0.0, result * (numerator / denominator))
 
 
 def _over(graph: CausalGraph, table: JointTable, names: frozenset[str]) -> Array:
@@ -119,8 +147,10 @@ def _over(graph: CausalGraph, table: JointTable, names: frozenset[str]) -> Array
     return table.array(kept).reshape(sizes)
 
 
-def _average(values: Array, axes: tuple[int, ...]) -> Array:
-    """The mean over axes along which a kernel is constant, of what is known there."""
+def _average(graph: CausalGraph, members: frozenset[str], values: Array) -> Array:
+    """The mean of a kernel, where it is known, over the values of variables that it does not depend on."""
+    needed = members.union(*(graph.parents(v) for v in members))
+    axes = tuple(i for i, v in enumerate(graph.variables) if v not in needed)
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, values, 0.0).sum(axes, keepdims=True) / known.sum(axes, keepdims=True))
@@ -140,15 +170,16 @@ class ResponseTypes:
     def __init__(self, worlds: Worlds, sources: Sequence[Source]) -> None:
         self.worlds, self.graph, self.table = worlds, worlds.graph, worlds.table
         self.nodes = worlds.ancestry(sources)
-        self.kernels: dict[frozenset[str], Array] = {}
-        self.active: list[frozenset[str]] = []
+        self.kernels: dict[frozenset[str], Array] = {}  # of the parts that the observed law settles
+        self.active: dict[frozenset[str], dict[frozenset[str], Array]] = {}  # the districts that it does not settle
         for district in self.graph.districts:
             if members := [node for node in self.nodes if node.name in district]:
-                known = self._known(district, members)
-                if known is None:
-                    self.active.append(district)
+                intrinsic = intrinsic_kernels(self.graph, self.table, district)
+                parts = self._settled(members)
+                if parts and all(part in intrinsic and np.isfinite(intrinsic[part]).all() for part in parts):
+                    self.kernels |= {part: intrinsic[part] for part in parts}
                 else:
-                    self.kernels[frozenset(node.name for node in members)] = known
+                    self.active[district] = intrinsic
         block = frozenset[str]().union(*self.active)
         self.block = [v for v in self.graph.topological_order if v in block]
         self.sizes = {v: len(self.table.states[v]) for v in self.graph.variables}
@@ -163,18 +194,20 @@ class ResponseTypes:
         numbers = np.unravel_index(np.arange(self.total), self.counts) if block else ()
         self.types = dict(zip(self.block, numbers, strict=True))
 
-    def _known(self, district: frozenset[str], members: Sequence[Node]) -> Array | None:
-        """The kernel of a district where it says all that is asked of it, else None."""
+    def _settled(self, members: Sequence[Node]) -> list[frozenset[str]]:
+        """The parts of a district whose kernels say all that is asked of it, if they are known; empty where none can.
+
+        That takes one value for each variable in a part, and for each parent of a part.
+        """
         node_of = {node.name: node for node in members}
-        seen: dict[str, Source] = dict(node_of)
-        for node in members:
-            for parent, source in self.worlds.parents(node).items():
-                if (parent in district and parent not in node_of) or seen.setdefault(parent, source) != source:
-                    return None
-        if len(node_of) < len(members):
-            return None
-        found = kernel(self.graph, self.table, frozenset(node_of))
-        return found if np.isfinite(found).all() else None
+        parts = list(self.graph.subgraph(node_of).districts)
+        for part in parts:
+            seen: dict[str, Source] = {name: node_of[name] for name in part}
+            for node in (node for node in members if node.name in part):
+                for name, source in [(node.name, node), *self.worlds.parents(node).items()]:
+                    if seen.setdefault(name, source) != source:
+                        return []
+        return parts
 
     @property
     def sharp(self) -> bool:
@@ -201,31 +234,29 @@ class ResponseTypes:
             for node in needed:
                 if node.name in self.types:
                     settled[node] = self._response(node.name, self._values(self.worlds.parents(node), settled))
-            weight = np.ones(len(result))
+            weight = self._weight(free, settled)
             for source, value in events:
                 weight = weight * ((settled[source] if isinstance(source, Node) else source) == value)
-            for kept, law in self._kernels_of(free):
-                weight = weight * self._entry(law, kept, settled, free)
             result += weight
         return result
 
-    def _kernels_of(self, free: Sequence[Node]) -> Iterator[tuple[frozenset[str], Array]]:
-        names = {node.name for node in free}
-        return ((kept, law) for kept, law in self.kernels.items() if kept & names)
+    def _weight(self, free: Sequence[Node], settled: Mapping[Node, int | Ints]) -> Array:
+        """The probability of what the settled parts are, given what their parents are."""
+        weight = np.ones(self.total)
+        for part, law in self.kernels.items():
+            members = [node for node in free if node.name in part]
+            at: dict[str, int | Ints] = {}
+            for node in members:
+                at |= self._values(self.worlds.parents(node), settled)
+            at |= {node.name: settled[node] for node in members}
+            if members:
+                absent = tuple(i for i, v in enumerate(self.graph.variables) if v in part and v not in at)
+                weight = weight * self._entry(law.sum(absent, keepdims=True), at)
+        return weight
 
-    def _entry(
-        self, law: Array, kept: frozenset[str], settled: Mapping[Node, int | Ints], free: Sequence[Node]
-    ) -> Array:
-        """The entry of a kernel at the values that its variables and their parents have."""
-        at: dict[str, int | Ints] = {}
-        members = [node for node in free if node.name in kept]
-        for node in members:
-            at |= self._values(self.worlds.parents(node), settled)
-        for node in members:
-            at[node.name] = settled[node]
-        absent = tuple(i for i, v in enumerate(self.graph.variables) if v in kept and v not in at)
-        law = law.sum(absent, keepdims=True)
-        index = tuple(at[v] if v in at and law.shape[i] > 1 else 0 for i, v in enumerate(self.graph.variables))
+    def _entry(self, law: Array, at: Mapping[str, int | Ints]) -> Array:
+        """The entries of a kernel at values of its variables and their parents."""
+        index = tuple(at.get(v, 0) if size > 1 else 0 for v, size in zip(self.graph.variables, law.shape, strict=True))
         return np.asarray(law[index])
 
     def _values(self, sources: Mapping[str, Source], settled: Mapping[Node, int | Ints]) -> dict[str, int | Ints]:
@@ -240,34 +271,33 @@ class ResponseTypes:
         return np.asarray(self.types[name] // np.power(size, place, dtype=np.int64) % size)
 
     def observations(self) -> Iterator[tuple[Ints, Array]]:
-        """For each value of the parents outside: which cell each combination falls into, and the law of the cells.
+        """Laws that are known: which cell each combination of types falls into, and the probabilities of the cells.
 
-        The probability of a cell is NaN where data cannot say.
+        There is one for each choice of an intrinsic set in each district, and for each value of their parents. A
+        probability is NaN where data cannot say.
         """
-        inside = set(self.block)
-        outside = [v for v in self.graph.variables if v not in inside and inside & set(self.graph.children(v))]
-        laws = [kernel(self.graph, self.table, district) for district in self.active]
-        shape = [self.sizes[v] for v in self.block]
+        general = self.sharp
+        for choice in itertools.product(
+            *([None, *([d] if general else kernels)] for d, kernels in self.active.items())
+        ):
+            chosen = [part for part in choice if part is not None]
+            if chosen:
+                laws = [kernels[part] for part, kernels in zip(choice, self.active.values(), strict=True) if part]
+                yield from self._cells(frozenset[str]().union(*chosen), laws)
+
+    def _cells(self, kept: frozenset[str], laws: Sequence[Array]) -> Iterator[tuple[Ints, Array]]:
+        inside = [v for v in self.graph.topological_order if v in kept]
+        outside = [v for v in self.graph.variables if v not in kept and not kept.isdisjoint(self.graph.children(v))]
+        shape = [self.sizes[v] for v in inside]
+        grid = dict(zip(inside, np.indices(shape), strict=True))
         for values in itertools.product(*(range(self.sizes[v]) for v in outside)):
             at: dict[str, int | Ints] = dict(zip(outside, values, strict=True))
-            for v in self.block:
-                at[v] = self._response(v, at)
-            cells = np.ravel_multi_index([np.asarray(at[v]) for v in self.block], shape)
-            fixed = dict(zip(outside, values, strict=True))
-            index = tuple(slice(None) if v in inside else fixed.get(v, 0) for v in self.graph.variables)
-            law = np.ones([1] * len(self.block))
+            law = np.ones(shape)
             for part in laws:
-                clipped = tuple(
-                    at_v if isinstance(at_v, slice) or size > 1 else 0
-                    for at_v, size in zip(index, part.shape, strict=True)
-                )
-                law = law * part[clipped].transpose(self._block_axes())
-            yield cells, np.broadcast_to(law, shape).ravel()
-
-    def _block_axes(self) -> list[int]:
-        """The places of the block's variables in topological order among those of the graph."""
-        listed = [v for v in self.graph.variables if v in set(self.block)]
-        return [listed.index(v) for v in self.block]
+                law = law * self._entry(part, {**at, **grid})
+            for v in inside:
+                at[v] = self._response(v, at)
+            yield np.ravel_multi_index([np.asarray(at[v]) for v in inside], shape), law.ravel()
 
     def independences(self) -> Iterator[tuple[Ints, Array, Ints]]:
         """Members without parents, whose own law is observed, are independent of the types of those not confounded.
