@@ -127,42 +127,47 @@ def _sum(over: frozenset[Symbol], above: list[Expression], below: list[Expressio
     if not below and len(above) == 1 and isinstance(above[0], Sum) and over.isdisjoint(above[0].over):
         inner = above[0]
         return _sum(over.union(inner.over), *_factors(inner.body))
-    if not below:
-        over, above = _summed_out(over, above)
-    outside_above, outside_below = ([f for f in side if over.isdisjoint(f.free)] for side in (above, below))
-    sums = []
-    for symbols, upper, lower in _components(over, above, below):
-        sums.append(total(symbols, _quotient(upper, lower)))
-    return _quotient(outside_above + sums, outside_below)
+    left, above = _summed_out(over, joined(above), below)
+    outside = (left.isdisjoint(factor.free) for factor in above)
+    result = [factor for factor, out in zip(above, outside, strict=True) if out]
+    for symbols, upper, lower in _components(left, above, below):
+        again = not lower and len(upper) == 1 and isinstance(upper[0], Sum)
+        result.append(_sum(symbols, upper, []) if again else total(symbols, _quotient(upper, lower)))
+    return _quotient(result, [factor for factor in below if left.isdisjoint(factor.free)])
 
 
-def _summed_out(over: frozenset[Symbol], factors: list[Expression]) -> tuple[frozenset[Symbol], list[Expression]]:
-    """What is left to sum over, and the factors, once every variable that only a chain mentions has been summed out."""
-    rest = joined(factors)
-    left = set(over)
+def _summed_out(
+    over: frozenset[Symbol], above: list[Expression], below: list[Expression]
+) -> tuple[frozenset[Symbol], list[Expression]]:
+    """What is left to sum over, and the factors above the bar, once every symbol that one of them has is summed there."""
+    left, rest = set(over), above
     again = True
     while again:
         again = False
         for symbol in sorted(left):
             having = [f for f in rest if symbol in f.free]
-            marginal = _marginal(symbol, having)
+            if len(having) != 1 or any(symbol in f.free for f in below):
+                continue
+            marginal = _marginal(symbol, having[0])
             if marginal is not None:
-                rest = joined([f for f in rest if f not in having] + ([] if marginal == ONE else [marginal]))
+                rest = joined([f for f in rest if f is not having[0]] + _factors(marginal)[0])
                 left.remove(symbol)
                 again = True
     return frozenset(left), rest
 
 
-def _marginal(symbol: Symbol, factors: list[Expression]) -> Expression | None:
-    """The sum over a symbol of the factors that have it, where they are one probability of its variable."""
-    if len(factors) != 1 or not isinstance(factors[0], Probability):
+def _marginal(symbol: Symbol, factor: Expression) -> Expression | None:
+    """The sum of a factor over a symbol, where it is shorter than the factor or stands within another sum."""
+    if isinstance(factor, Sum):
+        inner = _sum(frozenset((symbol, *factor.over)), *_factors(factor.body))
+        return None if isinstance(inner, Fraction) else inner
+    if not isinstance(factor, Probability):
         return None
-    p = factors[0]
-    holders = [t for t in p.terms if symbol in t.symbols()]
-    if len(holders) != 1 or holders[0].value != symbol or holders[0] not in p.outcome or holders[0].do:
+    holders = [t for t in factor.terms if symbol in t.symbols()]
+    if len(holders) != 1 or holders[0].value != symbol or holders[0] not in factor.outcome or holders[0].do:
         return None
-    outcome = tuple(t for t in p.outcome if t != holders[0])
-    return Probability(outcome, p.given, p.do, p.domain) if outcome else ONE
+    outcome = tuple(t for t in factor.outcome if t != holders[0])
+    return Probability(outcome, factor.given, factor.do, factor.domain) if outcome else ONE
 
 
 Component = tuple[frozenset[Symbol], list[Expression], list[Expression]]

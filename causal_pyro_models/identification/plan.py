@@ -1,0 +1,204 @@
+"""How a query is reduced to the observed distribution: a tree of equalities, one kind of node for each argument.
+
+Every node stands for one probability P(y | do(x), z), with sets of variables as masks (see :class:`MixedGraph`), and
+knows an expression in the observed distribution that equals it. :mod:`.proof` spells out why, in do-calculus.
+
+Within expressions the value of a variable X is written x throughout, and sums shadow what is outside them; primes come
+when the estimand is finished.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from causal_pyro_models.identification.expression import (
+    ONE,
+    Expression,
+    Fraction,
+    Probability,
+    Symbol,
+    product,
+    terms,
+    total,
+)
+from causal_pyro_models.identification.mixed import MixedGraph, bits
+
+
+@dataclass(frozen=True)
+class Statement:
+    """P(y | do(x), z) as masks."""
+
+    y: int
+    x: int = 0
+    z: int = 0
+
+    def written(self, g: MixedGraph) -> Probability:
+        """The statement as an expression."""
+        return Probability(terms(g.named(self.y)), terms(g.named(self.z)), terms(g.named(self.x)))
+
+
+def summed(g: MixedGraph, over: int, body: Expression) -> Expression:
+    """The sum over the values of some variables."""
+    return total((Symbol(name) for name in g.named(over)), body)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Base of the nodes.
+
+    Args:
+        statement: what the node stands for.
+    """
+
+    statement: Statement
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The same in the observed distribution."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Observed(Plan):
+    """P(y | z): nothing to do."""
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The probability itself."""
+        return self.statement.written(g)
+
+
+@dataclass(frozen=True)
+class Moved(Plan):
+    """One rule of do-calculus, which leads to another statement."""
+
+    rest: Plan
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """That of the other statement."""
+        return self.rest.expression(g)
+
+
+@dataclass(frozen=True)
+class Adjusted(Plan):
+    """The sum over w of P(y | x, z, w) P(w | z): the back-door criterion."""
+
+    w: int
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The adjustment formula."""
+        y, x, z = self.statement.y, self.statement.x, self.statement.z
+        factors = (Statement(y, z=x | z | self.w), Statement(self.w, z=z))
+        return summed(g, self.w, product(factor.written(g) for factor in factors))
+
+
+@dataclass(frozen=True)
+class Ratio(Plan):
+    """P(y, z | do(x)) over its sum over y (line 4 of IDC)."""
+
+    joint: Plan
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The ratio."""
+        joint = self.joint.expression(g).simplify()
+        return Fraction(joint, summed(g, self.statement.y, joint))
+
+
+@dataclass(frozen=True)
+class Factored(Plan):
+    """The sum over d without y of the product of Q[c] for the districts c of d = An(y) without x (line 4 of ID)."""
+
+    d: int
+    parts: tuple[Plan, ...]
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The sum of the product."""
+        body = product(part.expression(g) for part in self.parts)
+        return summed(g, self.d & ~self.statement.y, body)
+
+
+@dataclass(frozen=True)
+class Chain(Plan):
+    """Q[t] for a district t of the graph: the product of P(v | the pillow of v) over v in t (line 6 of ID).
+
+    Args:
+        pillows: each v of t with the part of its predecessors that it depends on: the rest of its district among
+            them, and the parents of that.
+    """
+
+    pillows: tuple[tuple[int, int], ...]
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The product."""
+        return product(Statement(1 << v, z=pillow).written(g) for v, pillow in self.pillows)
+
+
+@dataclass(frozen=True)
+class Marginal(Plan):
+    """Q[a] as a sum of Q[t], where a holds its own ancestors within t (line 2 of ID)."""
+
+    whole: Plan
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The sum."""
+        return summed(g, self.whole.statement.y & ~self.statement.y, self.whole.expression(g))
+
+
+@dataclass(frozen=True)
+class Extracted(Plan):
+    """Q[c] from Q[a], where c is a district of a: ratios of sums of Q[a] (line 7 of ID; Tian's lemma 4).
+
+    Args:
+        whole: Q[a].
+        order: a topological order of the subgraph over a.
+    """
+
+    whole: Plan
+    order: tuple[int, ...]
+
+    def expression(self, g: MixedGraph) -> Expression:
+        """The product of ratios, one for each run of members of c in the order."""
+        return self.ratios(g, self.whole.expression(g).simplify())
+
+    def ratios(self, g: MixedGraph, whole: Expression) -> Expression:
+        """The product of ratios for an expression of Q[a]."""
+        factors = []
+        for start, stop in self.runs():
+            above = summed(g, self.from_place(stop), whole)
+            factors.append(above if start == 0 else Fraction(above, summed(g, self.from_place(start), whole)))
+        return product(factors) if factors else ONE
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """The stretches (first place, place after the last) of the order that lie in c."""
+        start = None
+        for place, v in enumerate((*self.order, None)):
+            inside = v is not None and bool(self.statement.y >> v & 1)
+            if inside and start is None:
+                start = place
+            elif not inside and start is not None:
+                yield start, place
+                start = None
+
+    def from_place(self, place: int) -> int:
+        """The variables of the order from a place on."""
+        found = 0
+        for v in self.order[place:]:
+            found |= 1 << v
+        return found
+
+
+def contiguous_order(g: MixedGraph, a: int, c: int) -> tuple[int, ...]:
+    """A topological order of the subgraph over ``a`` in which ``c`` lies in as few runs as can be."""
+    orders = [_alternating(g, a, sides) for sides in ((c, a & ~c), (a & ~c, c))]
+    return min(
+        orders, key=lambda order: sum((c >> u & 1) != (c >> v & 1) for u, v in zip(order, order[1:], strict=False))
+    )
+
+
+def _alternating(g: MixedGraph, a: int, sides: tuple[int, int]) -> tuple[int, ...]:
+    """All that can come from one side, then all that can from the other, and so on."""
+    left, order, turn = a, [], 0
+    while left:
+        for v in bits(left & sides[turn]):
+            if not g.parents[v] & left:
+                order.append(v)
+                left ^= 1 << v
+        turn = 1 - turn
+    return tuple(order)
