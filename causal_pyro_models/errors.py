@@ -45,11 +45,23 @@ class DataError(CausalError, ValueError):
 
 
 class FitError(CausalError, RuntimeError):
-    """Training that went wrong, for example to a loss that is not a number."""
+    """Training that went wrong, for example to a loss that is not a number.
+
+    Attributes:
+        variables: the variables whose loss it was.
+        rows: the rows of the data that it came from.
+    """
+
+    variables: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 class FormatError(CausalError, ValueError):
     """A file that is not what it should be, truncated or of another version."""
+
+
+class CheckpointError(CausalError, ValueError):
+    """A checkpoint of another training: of other data, other settings or another model."""
 
 
 class MissingFileError(CausalError, FileNotFoundError):

@@ -1,38 +1,39 @@
-"""Training on data, with a validation split and early stopping; the objective comes from the model."""
+"""Training: any model that says what it minimises, by mini-batches, with the best weights kept."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from numbers import Real
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, Protocol
 
 import pyro
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from causal_pyro_models.errors import DataError, FitError, QueryError, checked_count
-from causal_pyro_models.models.data import Batch
+from causal_pyro_models.inference.adversarial import Duel
+from causal_pyro_models.inference.callbacks import Callback
+from causal_pyro_models.inference.checkpoints import Checkpoint, digest, outline
+from causal_pyro_models.inference.loop import Descent, Draw, FitResult as FitResult, Loop, Objective
+from causal_pyro_models.models.data import Batch, Intervened, Pairs
+from causal_pyro_models.models.pairs import consistency
 from causal_pyro_models.seeding import seeded
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MIN_ROWS = 20
-CHECKS = 50  # validations in the course of a training
-WARM_UP = 0.02  # share of the steps over which the learning rate rises to its peak
-MAX_GRADIENT_NORM = 100.0
 WEIGHT_DECAY = 0.6  # of matrices, not of biases; the networks overfit a few thousand rows without it
+LABEL = "fit"
 
 
 class Trainable(Protocol):
-    """What ``fit`` asks of a model beside being a ``torch.nn.Module``."""
+    """What ``fit`` asks of a model beside being a ``torch.nn.Module``.
+
+    A model that trains adversarially afterwards has a method ``adversary(train)`` too; see ``Adversary``.
+    """
 
     def encode(self, data: Any) -> Batch:
-        """A table as a batch, checked, on the model's device."""
+        """Data as a batch, checked, on the model's device."""
 
     def initialise(self, batch: Batch) -> None:
         """Start afresh, from what the training data show at once."""
@@ -44,66 +45,99 @@ class Trainable(Protocol):
         """Settle what the held-out units decide once the training is over."""
 
 
-@dataclass(frozen=True)
-class FitResult:
-    """How a training went.
+class Likelihood:
+    """The objective of a model's own losses, and of true counterfactual pairs where there are any.
 
-    Attributes:
-        history: a list per quantity, one entry per validation: ``step``, ``loss`` (mean over the batches since the
-            last one), ``validation`` (loss on the held-out units) and ``learning_rate``.
-        best_step: the step whose weights the model kept.
-        steps: steps taken; fewer than allowed where validation stopped improving.
-        seconds_per_step: wall time, validations included.
+    Args:
+        model: what is trained.
+        held_out: the units to validate on.
+        learning_rate: its peak.
+        pairs: pairs to train and to validate on, each the factual and the counterfactual units.
     """
 
-    history: dict[str, list[float]]
-    best_step: int
-    steps: int
-    seconds_per_step: float
+    def __init__(
+        self, model: Any, held_out: Batch, learning_rate: float, pairs: Sequence[tuple[Batch, Batch]] = ()
+    ) -> None:
+        self.model, self.held_out, self.pairs = model, held_out, pairs
+        self.descent = Descent(model.parameters(), learning_rate, WEIGHT_DECAY, betas=(0.9, 0.99))
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
+        self.modules: dict[str, nn.Module] = {}
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """The history, indexed by step."""
-        import pandas as pd
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Every term of the loss on a batch; a batch of pairs as large is drawn to it."""
+        losses: dict[str, Tensor] = self.model.losses(batch, progress)
+        if self.pairs:
+            factual, counterfactual = self.pairs[0]
+            chosen = torch.randperm(len(factual))[: max(2, len(batch))]
+            terms = consistency(self.model, factual[chosen], counterfactual[chosen])
+            losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
+        return losses
 
-        return pd.DataFrame(self.history).astype({"step": int}).set_index("step")
+    def update(self, draw: Draw, progress: float) -> float:
+        return self.descent.step(self.losses(draw(), progress), progress)
+
+    def validate(self) -> float:
+        loss = sum(self.model.losses(self.held_out, 1.0).values())
+        return float(loss + sum(sum(consistency(self.model, *pairs).values()) for pairs in self.pairs[1:]))
+
+    def culprits(self, batch: Batch, progress: float) -> list[str]:
+        return self.descent.not_finite(self.losses(batch, progress))
 
 
 def fit(
-    model: Trainable,
-    data: pd.DataFrame | Mapping[str, Any],
+    model: Any,
+    data: Any,
     *,
     steps: int = 600,
     batch_size: int = 512,
     learning_rate: float = 1e-2,
     validation: float = 0.1,
     patience: int = 25,
+    intervention_weight: float = 1.0,
+    pairs: Pairs | Sequence[Pairs] = (),
+    adversarial_steps: int = 300,
     seed: int | None = None,
     device: torch.device | str | None = None,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | PathLike[str] | None = None,
 ) -> FitResult:
     """Train a model on data from scratch; it keeps the weights that did best on held-out units.
 
     Adam with a learning rate that rises briefly and falls along a cosine. The same seed gives the same weights, bit for
-    bit, on the same machine.
+    bit, on the same machine. Interventional data have no term for the variables that were set, so that the objective is
+    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then.
 
     Args:
         model: any model with the methods of ``Trainable``, for example a ``CausalFlow``.
-        data: a DataFrame, or a mapping from names to arrays ``(units,)``.
+        data: a DataFrame, a mapping from names to arrays ``(units, *event)``, a torch ``Dataset`` or ``DataLoader`` of
+            such mappings, ``Intervened`` data, or a list of these. A column ``regime`` names what was set in each row.
         steps: training steps, one mini-batch each.
-        batch_size: units per mini-batch.
+        batch_size: units per mini-batch, observational and interventional ones mixed.
         learning_rate: the peak of the learning rate.
         validation: share of the units held out.
         patience: validations (there are 50 over all the steps) without improvement before training stops.
+        intervention_weight: the weight of a unit in which something was set, where others weigh 1.
+        pairs: true counterfactuals, which the model's own are drawn to; see ``models.pairs.consistency``.
+        adversarial_steps: steps of the generators in the adversarial training that follows, for models that have it.
         seed: for the split, the initial weights and the batches; None draws from the global random state.
         device: where to train; the model stays there. None leaves it where it is.
         progress: show a progress bar.
+        callbacks: called at every validation, such as ``TensorBoard(folder)``.
+        checkpoint: a file that the state of the training is kept in. Where it exists, training goes on from it, and
+            ends with the same bits as if it had never been stopped.
 
     Raises:
+        CheckpointError: the checkpoint is of other data, other settings or another model.
         DataError: the data do not fit the variables, or are too few.
+        FormatError: the checkpoint is damaged.
         UnknownVariableError: a variable of the model is not in the data.
         QueryError: a setting out of its range.
         FitError: the model has no objective, or a loss or gradient is not finite, in which case the model keeps the
-            best weights until then.
+            best weights until then, and the error has the variables and the rows.
+
+    References:
+        R. Gulrajani et al. (2017) for adversarial training; see ``Duel``.
 
     Example:
         >>> from causal_pyro_models.graph import CausalGraph
@@ -115,135 +149,136 @@ def fit(
         >>> result.history["validation"][-1] < result.history["validation"][0]
         True
     """
-    _check_settings(steps, batch_size, learning_rate, validation, patience)
+    settings = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "validation": validation,
+        "patience": patience,
+        "intervention_weight": intervention_weight,
+        "adversarial_steps": adversarial_steps,
+    }
+    _check_settings(settings)
+    _check_model(model)
+    if device is not None:
+        model.to(_usable(device))
+    with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
+        batch = _weighted(model.encode(data), intervention_weight)
+        twins = _encoded_pairs(model, pairs)
+        file = None
+        if checkpoint is not None:
+            of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(model)}
+            file = Checkpoint(checkpoint, {**of, **settings, "seed": seed})
+        order = file.split if file and file.saved else torch.randperm(_enough(batch))
+        if file:
+            file.split = order
+        held = max(2, round(validation * len(batch)))
+        train, held_out = batch[order[held:]], batch[order[:held]]
+        model.initialise(train)
+        run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
+        result = run(LABEL, Likelihood(model, held_out, learning_rate, _split_pairs(twins, validation)), steps)
+        model.finish(train, held_out)
+        adversary = model.adversary(train) if hasattr(model, "adversary") else None
+        if adversary is not None:
+            duel = run("adversarial", Duel(adversary, held_out), adversarial_steps)
+            result = dataclasses.replace(result, adversarial=duel)
+    return result
+
+
+@dataclasses.dataclass
+class _Run:
+    """Trainings of one model one after the other, each gone on with where a checkpoint left off."""
+
+    model: Any
+    train: Batch
+    held_out: Batch
+    rows: Tensor
+    batch_size: int
+    patience: int
+    progress: bool
+    callbacks: Sequence[Callback]
+    checkpoint: Checkpoint | None
+
+    def __call__(self, label: str, objective: Objective, steps: int) -> FitResult:
+        file = self.checkpoint
+        if file and label in file.kept:  # over, and another in progress, whose weights are about to be loaded
+            return FitResult(**file.kept[label])
+        loop = Loop(
+            self.model,
+            objective,
+            self.train,
+            self.rows,
+            steps=steps,
+            batch_size=self.batch_size,
+            patience=self.patience,
+            label=label,
+            checkpoint=file,
+            callbacks=self.callbacks,
+        )
+        result = loop.run(self.progress, file.saved if file and file.saved and file.saved.label == label else None)
+        if file:
+            file.kept[label] = dataclasses.asdict(result)
+        return result
+
+
+def _weighted(batch: Batch, intervention_weight: float) -> Batch:
+    """Units in which something was set weigh more or less."""
+    if intervention_weight == 1.0 or not batch.intervened:
+        return batch
+    somewhere = torch.stack(list(batch.intervened.values())).any(0)
+    like = next(value for value in batch.values.values())
+    weight = torch.ones(len(batch), device=like.device, dtype=torch.get_default_dtype())
+    return dataclasses.replace(batch, weight=weight.masked_fill(somewhere, intervention_weight))
+
+
+def _encoded_pairs(model: Any, pairs: Pairs | Sequence[Pairs]) -> tuple[Batch, ...]:
+    """The factual and the counterfactual units of pairs, or nothing."""
+    pairs = [pairs] if isinstance(pairs, Pairs) else list(pairs)
+    if not all(isinstance(part, Pairs) for part in pairs):
+        raise QueryError(f"pairs must be Pairs(factual, counterfactual, targets) or a list of them, got {pairs!r:.80}.")
+    if not pairs:
+        return ()
+    factual = model.encode([part.factual for part in pairs])
+    counterfactual = model.encode([Intervened(part.counterfactual, part.targets) for part in pairs])
+    if len(factual) != len(counterfactual):
+        raise DataError(
+            f"there are {len(factual)} factual units and {len(counterfactual)} counterfactual ones in pairs."
+        )
+    if missing := [*factual.missing, *counterfactual.missing]:
+        raise DataError(f"the pairs miss values of {missing[0]!r}: drop these units.")
+    if len(factual) < MIN_ROWS:
+        raise DataError(f"{len(factual)} pairs are too few to learn from: at least {MIN_ROWS} are needed.")
+    return factual, counterfactual
+
+
+def _split_pairs(pairs: tuple[Batch, ...], validation: float) -> list[tuple[Batch, Batch]]:
+    """Pairs to train on and pairs to validate on; nothing where there are none."""
+    if not pairs:
+        return []
+    factual, counterfactual = pairs
+    order = torch.randperm(len(factual))
+    held = max(2, round(validation * len(factual)))
+    return [(factual[part], counterfactual[part]) for part in (order[held:], order[:held])]
+
+
+def _enough(batch: Batch) -> int:
+    if len(batch) < MIN_ROWS:
+        raise DataError(
+            f"{len(batch)} rows are too few to train on and to hold some out: at least {MIN_ROWS} are needed."
+        )
+    for name, absent in batch.missing.items():
+        raise DataError(
+            f"column {name!r} has {int(absent.sum())} missing values, the first in row "
+            f"{int(absent.int().argmax())}. Drop these rows or impute them first."
+        )
+    return len(batch)
+
+
+def _check_model(model: object) -> None:
     if not isinstance(model, nn.Module):
         raise FitError(f"fit trains a torch.nn.Module with an objective, got {type(model).__name__}.")
     if missing := [name for name in ("encode", "initialise", "losses", "finish") if not hasattr(model, name)]:
         raise FitError(f"fit trains a model with an objective, and {type(model).__name__} has no {missing[0]}().")
-    if device is not None:
-        model.to(_usable(device))
-    with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
-        values = model.encode(data)
-        for name, absent in values.missing.items():
-            raise DataError(
-                f"column {name!r} has {int(absent.sum())} missing values, the first in row "
-                f"{int(absent.int().argmax())}. Drop these rows or impute them first."
-            )
-        train, held_out = _split(values, validation)
-        model.initialise(train)
-        loop = _Loop(model, train, held_out, steps, batch_size, learning_rate)
-        result = loop.run(patience, progress)
-        model.finish(train, held_out)
-    return result
-
-
-class _Loop:
-    """The training loop, and the best weights it has met."""
-
-    def __init__(
-        self, model: Any, train: Batch, held_out: Batch, steps: int, batch_size: int, learning_rate: float
-    ) -> None:
-        self.model, self.train, self.held_out = model, train, held_out
-        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
-        weights = [p for p in model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in weights if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
-            {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        self.weights = weights
-        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), fused=True)
-        self.history: dict[str, list[float]] = {"step": [], "loss": [], "validation": [], "learning_rate": []}
-        self.best_step, self.best_loss = 0, math.inf
-        self.validate(0, math.nan)
-
-    def run(self, patience: int, progress: bool) -> FitResult:
-        from tqdm.auto import tqdm
-
-        every = max(1, self.steps // CHECKS)
-        start, running, stale = time.perf_counter(), 0.0, 0
-        batches = _batches(self.train, self.batch_size)
-        with tqdm(total=self.steps, desc="fit", unit="step", disable=not progress) as bar:
-            for step in range(1, self.steps + 1):
-                running += self.update(step, next(batches))
-                bar.update()
-                if step % every and step < self.steps:
-                    continue
-                self.validate(step, running / every)
-                bar.set_postfix(loss=f"{running / every:.4f}", validation=f"{self.history['validation'][-1]:.4f}")
-                running, stale = 0.0, step - self.best_step
-                if stale >= patience * every:
-                    break
-        self.restore()
-        return FitResult(self.history, self.best_step, step, (time.perf_counter() - start) / step)
-
-    def update(self, step: int, batch: Batch) -> float:
-        """One step of the optimiser; the loss before it."""
-        done = (step - 1) / self.steps
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * _schedule(done)
-        loss = sum(self.model.losses(batch, done).values())
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = clip_grad_norm_(self.weights, MAX_GRADIENT_NORM)
-        value = float(loss.detach())
-        if not math.isfinite(value + float(norm)):
-            self.fail(step, batch, done)
-        self.optimiser.step()
-        return value
-
-    @torch.no_grad()
-    def validate(self, step: int, loss: float) -> None:
-        """Note how the held-out units fare, and keep the weights if they never fared better."""
-        held_out = float(sum(self.model.losses(self.held_out, 1.0).values()))
-        rate = self.optimiser.param_groups[0]["lr"]
-        for name, value in zip(self.history, (step, loss, held_out, rate), strict=True):
-            self.history[name].append(value)
-        if held_out < self.best_loss or step == 0:
-            self.best_step, self.best_loss = step, held_out
-            self.best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-
-    def restore(self) -> None:
-        """Put the best weights back."""
-        self.model.load_state_dict(self.best)
-
-    def fail(self, step: int, batch: Batch, done: float) -> NoReturn:
-        """Name the variables whose loss or gradient is not finite."""
-        culprits = []
-        for name, loss in self.model.losses(batch, done).items():
-            gradients = torch.autograd.grad(loss, self.weights, allow_unused=True, retain_graph=True)
-            if not all(bool(torch.isfinite(t).all()) for t in (loss, *gradients) if t is not None):
-                culprits.append(name)
-        self.restore()
-        raise FitError(
-            f"the loss of {', '.join(culprits)} is not finite at step {step}. The model keeps the weights of step "
-            f"{self.best_step}. Look for extreme values in these columns, or lower learning_rate (it is "
-            f"{self.learning_rate})."
-        )
-
-
-def _schedule(done: float) -> float:
-    """The learning rate as a share of its peak."""
-    return min(1.0, (done + 1e-3) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def _split(values: Batch, validation: float) -> tuple[Batch, Batch]:
-    """The training units and the held-out ones."""
-    units = len(values)
-    if units < MIN_ROWS:
-        raise DataError(f"{units} rows are too few to train on and to hold some out: at least {MIN_ROWS} are needed.")
-    order = torch.randperm(units)
-    held_out = max(2, round(validation * units))
-    return values[order[held_out:]], values[order[:held_out]]
-
-
-def _batches(values: Batch, size: int) -> Iterator[Batch]:
-    """Mini-batches without end, in a new order every epoch; a last one that is short is left out."""
-    units = len(values)
-    size = min(size, units)
-    while True:
-        order = torch.randperm(units)
-        for start in range(0, units - size + 1, size):
-            yield values[order[start : start + size]]
 
 
 def _usable(device: object) -> torch.device:
@@ -259,10 +294,13 @@ def _usable(device: object) -> torch.device:
     return found
 
 
-def _check_settings(steps: int, batch_size: int, learning_rate: float, validation: float, patience: int) -> None:
-    for name, count in {"steps": steps, "batch_size": batch_size, "patience": patience}.items():
-        checked_count(count, name)
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or not 0.0 < learning_rate < math.inf:
-        raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
-    if not isinstance(validation, Real) or not 0.0 < validation <= 0.5:
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name in ("steps", "batch_size", "patience", "adversarial_steps"):
+        checked_count(settings[name], name)
+    for name in ("learning_rate", "intervention_weight"):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, float | int) or not 0.0 < value < math.inf:
+            raise QueryError(f"{name} must be a positive number, got {value!r:.80}.")
+    validation: Any = settings["validation"]
+    if not isinstance(validation, float | int) or not 0.0 < validation <= 0.5:
         raise QueryError(f"validation is the share of units held out, above 0 and at most 0.5, got {validation!r:.80}.")

@@ -57,6 +57,15 @@ class Batch:
         weight = None if self.weight is None else self.weight.to(device, dtype)
         return Batch(moved(self.values), moved(self.intervened), moved(self.missing), weight)
 
+    def evened(self) -> Batch:
+        """As many units that all count alike, each there as often as its weight says (systematic resampling)."""
+        if self.weight is None:
+            return self
+        total = self.weight.double().cumsum(0)
+        ticks = (torch.arange(len(self), dtype=total.dtype, device=total.device) + 0.5) * (total[-1] / len(self))
+        chosen = self[torch.searchsorted(total, ticks)]
+        return Batch(chosen.values, chosen.intervened, chosen.missing)
+
     def intact(self, *names: str) -> Tensor:
         """``(units,)``, true where none of these values is missing."""
         whole = torch.ones(len(self), dtype=torch.bool, device=next(iter(self.values.values())).device)
@@ -101,6 +110,31 @@ class Intervened:
             if name not in targets:
                 raise unknown_variable(name, targets, "target")
         object.__setattr__(self, "targets", targets)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Units of which the factual and a counterfactual world are both known, for ``fit``.
+
+    Args:
+        factual: a table, the units as they were.
+        counterfactual: a table of the same units, row by row, as they would have been.
+        targets: the variables that were set in the counterfactual world; its table says to what.
+
+    Raises:
+        DataError: there are no targets.
+
+    Example:
+        >>> Pairs({"X": [0.0], "Y": [0.3]}, {"X": [1.0], "Y": [2.3]}, "X").targets
+        ('X',)
+    """
+
+    factual: Any
+    counterfactual: Any
+    targets: str | Sequence[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", Intervened(self.counterfactual, self.targets).targets)
 
 
 def encode(data: Any, variables: Mapping[str, Variable]) -> Batch:

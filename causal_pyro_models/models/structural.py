@@ -274,6 +274,7 @@ class StructuralCausalModel(nn.Module):
         Raises:
             DataError: a variable is constant.
         """
+        batch = batch.evened()
         values = dict(batch.values)
         for name, confounder in self.confounders.items():
             confounder.initialise(values, batch.intervened)
@@ -323,7 +324,8 @@ class StructuralCausalModel(nn.Module):
         for name, node in self.nodes.items():
             if any(cause in self.cliques for cause in self._causes[name]):
                 continue
-            seen, unseen = (batch[self._telling(name, batch)].values for batch in (train, validation))
+            batches = (train.evened(), validation.evened())
+            seen, unseen = (batch[self._telling(name, batch)].values for batch in batches)
             if len(unseen[name]) > 1:
                 node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
 

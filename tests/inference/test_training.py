@@ -1,5 +1,6 @@
 """Training finds what is there, stops in time, repeats itself under a seed, and says which variable went wrong."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyro
@@ -8,9 +9,10 @@ import torch
 
 from causal_pyro_models.errors import DataError, FitError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.inference.callbacks import TensorBoard
 from causal_pyro_models.inference.training import fit
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, load, save
-from causal_pyro_models.models.data import Batch
+from causal_pyro_models.models.data import Batch, Intervened, Pairs
 from causal_pyro_models.scm.mechanisms import mechanism
 from causal_pyro_models.seeding import seeded
 
@@ -241,9 +243,10 @@ class Faulty(CausalFlow):
 def test_fault_names_the_variable_and_keeps_the_best_weights(finite_value):
     model = Faulty(TRIANGLE, REAL)
     model.finite_value = finite_value
-    with pytest.raises(FitError, match=r"loss of Y is not finite at step 51\. .* weights of step \d+"):
+    with pytest.raises(FitError, match=r"loss of Y is not finite at step 51, .* weights of step \d+") as fault:
         fit(model, linear(400), steps=100, patience=50, seed=0, progress=False)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    assert fault.value.variables == ("Y",) and len(fault.value.rows) == 360
 
 
 def test_training_stops_when_validation_no_longer_improves():
@@ -254,3 +257,125 @@ def test_training_stops_when_validation_no_longer_improves():
 def test_progress_bar_shows_the_loss(capsys):
     fit(CausalFlow(TRIANGLE, REAL), linear(60), steps=5, seed=0)
     assert "validation=" in capsys.readouterr().err
+
+
+class Picky(CausalFlow):
+    """A loss of Y that is not finite for some units."""
+
+    def losses(self, batch, progress):
+        losses = super().losses(batch, progress)
+        losses["Y"] = losses["Y"] + torch.where(batch.values["Y"] > 1.0, torch.nan, 0.0).mean()
+        return losses
+
+
+def test_the_rows_at_fault_are_named():
+    data = linear(200)
+    data.loc[17, "Y"] = 2.0
+    with pytest.raises(FitError, match=r"Y is not finite at step 1, on a batch with the rows 17\. The") as fault:
+        fit(Picky(TRIANGLE, REAL), data, steps=5, batch_size=200, seed=1, progress=False)
+    assert fault.value.rows == (17,)
+
+
+def confounded(n, rng):
+    """X = Z + U, Y = X - 2 Z + U: Z is hidden from the model X -> Y, whose slope is -.2 unless X is set."""
+    z, *u = rng.normal(size=(3, n))
+    x = z + 0.5 * u[0]
+    return {"X": x, "Y": x - 2 * z + 0.5 * u[1]}
+
+
+XY = CausalGraph(["X", "Y"], [("X", "Y")])
+
+
+def slope(data, **settings):
+    model = CausalFlow(XY, dict.fromkeys("XY", Continuous()), LocationScale(), hidden=(16,))
+    fit(model, data, steps=200, seed=0, progress=False, **settings)
+    with torch.no_grad():
+        y = model.nodes["Y"].distribution({"X": torch.tensor([-1.0, 1.0])})
+        value = y.transforms[-1].loc
+    return model, float(value[1] - value[0]) / 2
+
+
+def test_a_variable_that_was_set_teaches_its_effects_and_not_its_causes():
+    """Where X was set it is 5 or 6; its own law stays that of the others, and Y's answer is learned from all rows."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1500)
+    seen = {"X": x, "Y": 2 * x + rng.normal(size=1500)}
+    far = rng.choice([5.0, 6.0], size=1500)
+    trial = Intervened({"Y": 2 * far + rng.normal(size=1500)}, "X", {"X": far})
+    model, _ = slope([seen, trial])
+    with torch.no_grad(), pyro.plate("units", 20_000):
+        sampled = model()["X"]
+    assert abs(float(sampled.mean())) < 0.15 and abs(float(sampled.std()) - 1.0) < 0.1  # over 5 standard errors
+    batch = model.encode([seen, trial])
+    losses = model.losses(batch, 1.0)
+    natural = -model.nodes["X"].log_prob(batch.values["X"], {}).masked_fill(batch.intervened["X"], 0.0)
+    torch.testing.assert_close(losses["X"], natural.mean())
+
+
+def test_the_weight_of_interventions_moves_the_answer_from_seeing_to_doing():
+    """Seeing gives the slope 1 - 2 * 1 / 1.25 = -0.6, doing 1; a unit that weighs w is as good as w units."""
+    rng = np.random.default_rng(1)
+    set_to = rng.normal(size=1000) * np.sqrt(1.25)
+    y = set_to - 2 * rng.normal(size=1000) + 0.5 * rng.normal(size=1000)
+    data = [confounded(1000, rng), Intervened({"Y": y}, ["X"], {"X": set_to})]
+    found = [slope(data, intervention_weight=weight)[1] for weight in (0.02, 1.0, 50.0)]
+    assert found == pytest.approx([-0.6, 0.2, 1.0], abs=0.25)  # 4 standard errors of 2.1 / sqrt(1000 * 1.25) = .06
+
+
+def test_true_pairs_mend_what_the_likelihood_leaves_open():
+    """Y = X + 2 (1 - 2 [X > 0]) U is symmetric in U, so that its counterfactual is not in the density, but in pairs."""
+    rng = np.random.default_rng(2)
+    x, u = rng.normal(size=(2, 2000))
+    sign = np.where(x > 0, -1.0, 1.0)
+    y = x + u * (1.5 + 0.5 * sign)
+    other = np.where(x > 0, -1.0, 1.0)
+    twin = other + u * (1.5 + 0.5 * np.where(other > 0, -1.0, 1.0)) + 1.0 * other  # a shift that seeing does not show
+    pairs = Pairs({"X": x[:1000], "Y": y[:1000]}, {"X": other[:1000], "Y": twin[:1000]}, "X")
+    errors = []
+    for given in ((), pairs):
+        model = CausalFlow(XY, dict.fromkeys("XY", Continuous()), hidden=(16,))
+        fit(model, {"X": x, "Y": y}, pairs=given, steps=200, seed=0, progress=False)
+        values = {name: torch.tensor(v[1000:], dtype=torch.float32) for name, v in {"X": x, "Y": y}.items()}
+        with torch.no_grad():
+            answer = counterfactual(model, values, "Y", {"X": torch.tensor(other[1000:], dtype=torch.float32)})
+        errors.append(float((answer - torch.tensor(twin[1000:])).square().mean().sqrt()))
+    assert errors[1] < 0.7 * errors[0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "message"),
+    [
+        ("pairs", QueryError, "Pairs"),
+        (Pairs(linear(30), linear(29), "X"), DataError, "30 factual units and 29"),
+        (Pairs(linear(5), linear(5), "X"), DataError, "5 pairs are too few"),
+        (Pairs(linear(30), linear(30), "Q"), UnknownVariableError, "'Q'"),
+        (Pairs(linear(30).drop(columns="Y"), linear(30), "X"), UnknownVariableError, "'Y'"),
+    ],
+)
+def test_bad_pairs_are_refused(pairs, error, message):
+    with pytest.raises(error, match=message):
+        fit(CausalFlow(TRIANGLE, REAL), linear(40), pairs=pairs, steps=1, progress=False)
+
+
+def test_callbacks_see_every_validation_and_tensorboard_keeps_them(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    seen = []
+    result = fit(
+        CausalFlow(TRIANGLE, REAL),
+        linear(60),
+        steps=10,
+        seed=0,
+        progress=False,
+        callbacks=[lambda label, model, record: seen.append((label, record)), TensorBoard(tmp_path)],
+    )
+    assert [record["step"] for _, record in seen] == result.history["step"]
+    assert {label for label, _ in seen} == {"fit"}
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("fit/validation")
+    assert [event.value for event in events] == pytest.approx(result.history["validation"])
+
+
+def test_the_history_can_be_plotted(trained):
+    axes = trained[1].plot()
+    assert axes.get_xlabel() == "step"
+    plt.close(axes.figure)

@@ -1,0 +1,125 @@
+"""The state of a training in a file, so that one that was killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from causal_pyro_models.errors import CheckpointError, FormatError
+from causal_pyro_models.models.data import Batch
+from causal_pyro_models.models.files import check_path, read_file, write_file
+
+FORMAT = "causal_pyro_models.fit"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint holds.
+
+    Attributes:
+        label: the training that was in progress.
+        description: numbers and lists.
+        tensors: by part and name, "part/name".
+    """
+
+    label: str
+    description: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a part, by their names in it."""
+        return {key[len(name) + 1 :]: t for key, t in self.tensors.items() if key.startswith(f"{name}/")}
+
+    def restore_random(self) -> None:
+        """Set the random states of torch, NumPy and Python to what they were."""
+        torch.set_rng_state(self.tensors["random/cpu"])
+        if "random/cuda" in self.tensors:
+            torch.cuda.set_rng_state(self.tensors["random/cuda"])
+        version, state, gauss = self.description["python"]
+        random.setstate((version, tuple(state), gauss))
+        kind, *rest = self.description["numpy"]
+        np.random.set_state((kind, self.tensors["random/numpy"].numpy().astype(np.uint32), *rest))
+
+
+class Checkpoint:
+    """The file that a training is kept in.
+
+    Args:
+        path: the file; one that exists is gone on from, and replaced.
+        training: what the training is of, by what is told where it differs.
+
+    Raises:
+        CheckpointError: the file holds a training of something else.
+        FormatError: the file is none, or is damaged.
+        QueryError: the path is none.
+    """
+
+    def __init__(self, path: str | PathLike[str], training: Mapping[str, Any]) -> None:
+        check_path(path)
+        self.path, self.training = path, dict(training)
+        self.kept: dict[str, Any] = {}  # of the trainings that are over
+        self.split = torch.empty(0, dtype=torch.int64)  # the order in which units were split
+        self.saved = self._read() if Path(path).exists() else None
+
+    def _read(self) -> Snapshot:
+        description, tensors = read_file(self.path, FORMAT, VERSION)
+        try:
+            found = description["training"]
+            self.kept, self.split = description["kept"], tensors["split"]
+            saved = Snapshot(description["label"], description, tensors)
+        except (KeyError, TypeError) as error:
+            raise FormatError(
+                f"{self.path} holds no whole training ({error!r:.80}): delete it and start anew."
+            ) from error
+        for name, value in self.training.items():
+            if found.get(name) != value:
+                shown = f" ({found.get(name)!r:.40} there, {value!r:.40} here)" if not isinstance(value, str) else ""
+                raise CheckpointError(
+                    f"{self.path} is the checkpoint of a training with another {name}{shown}. Give that one to go on "
+                    f"with it, name another file, or delete this one to start anew."
+                )
+        return saved
+
+    def write(self, label: str, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Replace the file by a state, and the random states at this moment."""
+        state: Any = np.random.get_state()
+        kind, key, *rest = state
+        randomness = {"random/cpu": torch.get_rng_state(), "random/numpy": torch.from_numpy(key.astype(np.int64))}
+        if torch.cuda.is_initialized():
+            randomness["random/cuda"] = torch.cuda.get_rng_state()
+        everything = {
+            **description,
+            "label": label,
+            "training": self.training,
+            "kept": self.kept,
+            "python": random.getstate(),
+            "numpy": [kind, *rest],
+        }
+        write_file(self.path, FORMAT, VERSION, everything, {**tensors, **randomness, "split": self.split})
+
+
+def digest(batch: Batch) -> str:
+    """A fingerprint of data."""
+    found = hashlib.sha256()
+    for part in (batch.values, batch.intervened, batch.missing, {} if batch.weight is None else {"": batch.weight}):
+        for name, tensor in part.items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        found.update(b";")
+    return found.hexdigest()
+
+
+def outline(model: nn.Module) -> str:
+    """A fingerprint of a model: its parts, as printed, and the names, types and shapes of its weights."""
+    weights = [f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
+    return hashlib.sha256("\n".join([repr(model), *weights]).encode()).hexdigest()
