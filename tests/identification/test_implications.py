@@ -70,12 +70,15 @@ def test_without_hidden_variables_there_is_one_for_each_variable_and_no_verma_co
 
 
 def test_verma_constraints_hold_in_every_model():
-    """Random graphs of 5 variables, few of which have any, and the napkin."""
+    """Random graphs of 5 variables, few of which have any, and the Verma graph with another cause added at random."""
     rng = np.random.default_rng(0)
-    graphs = [random_admg(5, rng, 0.5, 0.3) for _ in range(300)]
-    graphs.append(CausalGraph(list("WRXY"), [("W", "R"), ("R", "X"), ("X", "Y")], [("W", "X"), ("W", "Y")]))
+    graphs = [random_admg(5, rng, 0.5, 0.3) for _ in range(100)]
+    for _ in range(60):
+        causes = [("E", v) for v in "ABCD" if rng.random() < 0.3]
+        confounded = [("E", v) for v in "ABCD" if rng.random() < 0.3]
+        graphs.append(CausalGraph(list("EABCD"), [*VERMA.edges, *causes], [*VERMA.bidirected, *confounded]))
     found = [(graph, constraint) for graph in graphs for constraint in verma_constraints(graph)]
-    assert len(found) >= 5
+    assert len(found) >= 40
     for graph, constraint in found:
         law = random_model(graph, rng).joint()
         values, axes = Tabulator(graph.variables, lambda domain, do, law=law: law)(constraint.expression)
