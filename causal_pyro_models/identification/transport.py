@@ -30,7 +30,8 @@ class Source:
     changed: frozenset[str] = frozenset()
 
     @cached_property
-    def _without(self) -> MixedGraph:
+    def seen(self) -> MixedGraph:
+        """The graph over the variables that are seen, not set."""
         return MixedGraph(self.graph.subgraph(set(self.graph.variables) - self.experiment))
 
     def shares(self, variables: Collection[str]) -> bool:
@@ -43,7 +44,7 @@ class Source:
         Raises:
             NotIdentifiableError: this distribution does not determine it.
         """
-        g = self._without
+        g = self.seen
         y, x, z = (g.mask(names) for names in (outcome, set(treatment) - self.experiment, given))
         try:
             return self._labelled(conditional_plan(g, y, x, z).expression(g))
@@ -143,7 +144,7 @@ def _changed(graph: CausalGraph, target: str, selection: Mapping[str, Names] | N
             f"target must be the label of a domain that is not in selection, got {target!r}; selection has the others, "
             f"here {list(selection)}."
         )
-    return {domain: _named(graph, names, f"selection[{domain!r}]") for domain, names in selection.items()}
+    return {domain: named(graph, names, f"selection[{domain!r}]") for domain, names in selection.items()}
 
 
 def _listed(experiments: Experiments, domains: Mapping[str, frozenset[str]]) -> dict[str, list[Experiment]]:
@@ -167,10 +168,10 @@ def _collected(experiments: Iterable[Experiment], what: str) -> list[Experiment]
 def _source(graph: CausalGraph, domain: str, experiment: Experiment, changed: frozenset[str]) -> Source:
     if isinstance(experiment, _Every):
         return EveryExperiment(graph, frozenset(), domain, changed)
-    return Source(graph, _named(graph, experiment, "an experiment"), domain, changed)
+    return Source(graph, named(graph, experiment, "an experiment"), domain, changed)
 
 
-def _named(graph: CausalGraph, names: Names, what: str) -> frozenset[str]:
+def named(graph: CausalGraph, names: Names, what: str) -> frozenset[str]:
     """Some variables of the graph, checked."""
     if not isinstance(names, Iterable):
         raise QueryError(f"{what} must be a variable or several, got {names!r:.80}.")
