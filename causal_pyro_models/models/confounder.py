@@ -6,17 +6,16 @@ from collections.abc import Mapping
 
 import networkx as nx
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from torch import Tensor, nn
+from torch import Tensor
 
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.conditioner import Conditioner
+from causal_pyro_models.models.latent import Latent, common_factors, principal_directions, residuals, standardised
 from causal_pyro_models.models.variables import Continuous, Variable
 from causal_pyro_models.scm.sites import noise_name
 
-ANNEALED = 0.3  # share of the training over which the weight of the divergence from the prior rises to one
+Values = Mapping[str, Tensor]
 
 
 def cliques(graph: CausalGraph) -> dict[str, tuple[str, ...]]:
@@ -27,60 +26,64 @@ def cliques(graph: CausalGraph) -> dict[str, tuple[str, ...]]:
     return {"<->".join(clique): clique for clique in members}
 
 
-class Confounder(nn.Module):
+class Confounder(Latent):
     """A hidden cause of some variables: standard normal, with an amortised posterior given them and their parents.
 
     Args:
-        variable: ``Continuous(dim)``, the dimensions of the hidden cause.
-        inputs: what its posterior is computed from, by name: the variables that it causes, and their parents.
+        dim: dimensions of the hidden cause.
+        causes: the variables that it causes, each with its observed parents.
+        kinds: the kinds of all of these.
         hidden: widths of the encoder's hidden layers.
     """
 
-    def __init__(self, variable: Continuous, inputs: Mapping[str, Variable], hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.variable = variable
-        self.inputs = dict(inputs)
-        indicators = {_indicator(name): Continuous() for name in inputs}
-        self.encoder = Conditioner({**inputs, **indicators}, 2 * variable.width, hidden)
-
-    def prior(self) -> TorchDistributionMixin:
-        """The law of the hidden cause of one unit."""
-        like = next(self.parameters())
-        zeros = torch.zeros(self.variable.event_shape, dtype=like.dtype, device=like.device)
-        return dist.Normal(zeros, 1.0).to_event(zeros.dim())  # type: ignore[no-any-return]
+    def __init__(
+        self,
+        dim: int,
+        causes: Mapping[str, tuple[str, ...]],
+        kinds: Mapping[str, Variable],
+        hidden: tuple[int, ...],
+    ) -> None:
+        chosen = {*causes, *(parent for parents in causes.values() for parent in parents)}
+        inputs = {name: kind for name, kind in kinds.items() if name in chosen}
+        super().__init__(dim, {**inputs, **{_indicator(name): Continuous() for name in inputs}}, hidden)
+        self.causes, self.inputs = dict(causes), inputs
 
     def forward(self, name: str) -> Tensor:
         """Issue the sample statement ``name``."""
         return pyro.sample(name, self.prior())
 
-    def posterior(
-        self, values: Mapping[str, Tensor], intervened: Mapping[str, Tensor] | None = None
-    ) -> TorchDistributionMixin:
+    def given(self, values: Values, intervened: Values) -> TorchDistributionMixin:
         """The approximate posterior given the inputs' values; one that was set says nothing of the hidden cause."""
-        linear, change = self.encoder(self._seen(values, intervened or {}))
-        location, log_scale = (linear + change).chunk(2, -1)
-        if not self.variable.event_shape:
-            location, log_scale = location.squeeze(-1), log_scale.squeeze(-1)
-        scale = log_scale.clamp(-7.0, 3.0).exp()
-        return dist.Normal(location, scale).to_event(len(self.variable.event_shape))  # type: ignore[no-any-return]
+        return self.posterior(self._seen(values, intervened))
 
-    def guide(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
+    def guide(self, name: str, values: Values) -> Tensor:
         """Draw the noise of the hidden cause ``name`` from the approximate posterior."""
-        return pyro.sample(noise_name(name), self.posterior(values))
+        return pyro.sample(noise_name(name), self.given(values, {}))
 
-    def draw(
-        self, values: Mapping[str, Tensor], intervened: Mapping[str, Tensor], progress: float
-    ) -> tuple[Tensor, Tensor]:
-        """A reparameterised draw from the posterior, and its (annealed) divergence from the prior, per unit."""
-        posterior = self.posterior(values, intervened)
-        divergence: Tensor = torch.distributions.kl_divergence(posterior, self.prior().expand(posterior.batch_shape))
-        return posterior.rsample(), min(1.0, progress / ANNEALED) * divergence
+    def draw_given(self, values: Values, intervened: Values) -> tuple[Tensor, Tensor]:
+        """A reparameterised draw from the posterior, and the divergence of the posterior from the prior, per unit."""
+        return self.draw(self._seen(values, intervened))
 
-    def initialise(self, values: Mapping[str, Tensor], intervened: Mapping[str, Tensor]) -> None:
-        """Start afresh: the encoder's inputs standardised, its answer the prior."""
-        self.encoder.initialise(self._seen(values, intervened))
+    @torch.no_grad()
+    def begin(self, values: Values, intervened: Values) -> Tensor:
+        """Start afresh, from what the caused variables have in common beyond their parents.
 
-    def _seen(self, values: Mapping[str, Tensor], intervened: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        Returns:
+            Draws of the hidden cause, ``(units, *event)``, for the nodes to start from.
+        """
+        members, features = [], []
+        like = next(self.parameters())
+        for name, parents in self.causes.items():
+            own = standardised({name: self.inputs[name]}, values, like)
+            observed = standardised({parent: self.inputs[parent] for parent in parents}, values, own)
+            members.append(own if own.shape[-1] == 1 else _leading(own, observed))
+            features.append(observed)
+        start = common_factors(torch.cat(members, -1), features, self.variable.dim)
+        start = start.reshape(len(start), *self.variable.event_shape)
+        self.initialise(self._seen(values, intervened), start)
+        return start
+
+    def _seen(self, values: Values, intervened: Values) -> dict[str, Tensor]:
         """The encoder's inputs: the values, and for each whether it was set."""
         inputs = {name: values[name] for name in self.inputs}
         like = next(self.parameters())
@@ -90,6 +93,13 @@ class Confounder(nn.Module):
             flag = intervened.get(name)
             inputs[_indicator(name)] = like.new_zeros(batch) if flag is None else flag.to(like.dtype).expand(batch)
         return inputs
+
+
+def _leading(columns: Tensor, features: Tensor) -> Tensor:
+    """The direction of columns that features leave most of unexplained, standardised, ``(units, 1)``."""
+    _, directions = principal_directions(residuals(columns, features))
+    projected = columns @ directions[:, :1]
+    return projected / projected.std(0)
 
 
 def _indicator(name: str) -> str:

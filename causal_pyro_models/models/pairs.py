@@ -34,7 +34,7 @@ def consistency(model: StructuralCausalModel, factual: Batch, counterfactual: Ba
     """
     before, after = dict(factual.values), dict(counterfactual.values)
     for name, confounder in model.confounders.items():
-        before[name] = after[name] = confounder.draw_given(factual.values, factual.intervened, 1.0)[0]
+        before[name] = after[name] = confounder.draw_given(factual.values, factual.intervened)[0]
     found = {}
     for name, node in model.nodes.items():
         if isinstance(node.variable, Labelled | Count):

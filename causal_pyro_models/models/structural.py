@@ -165,7 +165,7 @@ class StructuralCausalModel(nn.Module):
             nodes[name].connect({cause: kinds[cause] for cause in self._causes[name]})
         self._nodes = nn.ModuleList(nodes[name] for name in graph.variables)
         self._confounders = nn.ModuleList(
-            Confounder(hidden, {name: kinds[name] for name in self._inputs(members)}, ENCODER)
+            Confounder(self.confounder_dim, {m: graph.parents(m) for m in members}, self.variables, ENCODER)
             for members in self.cliques.values()
         )
 
@@ -178,11 +178,6 @@ class StructuralCausalModel(nn.Module):
     def confounders(self) -> dict[str, Confounder]:
         """The hidden causes, by name."""
         return dict(zip(self.cliques, cast("list[Confounder]", list(self._confounders)), strict=True))
-
-    def _inputs(self, members: tuple[str, ...]) -> list[str]:
-        """What tells of the hidden cause of these variables: they and their parents."""
-        chosen = {*members, *(parent for name in members for parent in self.graph.parents(name))}
-        return [name for name in self.graph.variables if name in chosen]
 
     def _parents(self, name: str, values: Values) -> dict[str, Tensor]:
         return {cause: values[cause] for cause in self._causes[name]}
@@ -277,8 +272,7 @@ class StructuralCausalModel(nn.Module):
         batch = batch.evened()
         values = dict(batch.values)
         for name, confounder in self.confounders.items():
-            confounder.initialise(values, batch.intervened)
-            values[name] = confounder.prior().expand((len(batch),)).sample()
+            values[name] = confounder.begin(batch.values, batch.intervened)
         for name, node in self.nodes.items():
             rows = self._telling(name, batch)
             value = values[name][rows]
@@ -309,7 +303,7 @@ class StructuralCausalModel(nn.Module):
         """The terms of :meth:`losses` for each unit, ``(..., units)``, where values are complete."""
         values, losses = dict(values), {}
         for name, confounder in self.confounders.items():
-            values[name], losses[name] = confounder.draw(values, intervened, progress)
+            values[name], losses[name] = confounder.draw_given(values, intervened)
         for name, loss in self._node_losses(values, progress).items():
             losses[name] = loss.masked_fill(intervened[name], 0.0) if name in intervened else loss
         return losses
