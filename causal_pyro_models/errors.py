@@ -89,6 +89,10 @@ class NotIdentifiableError(CausalError, ValueError):
         self.witness = witness
 
 
+class DerivationError(CausalError, ValueError):
+    """A derivation with a step that is wrong."""
+
+
 class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
 

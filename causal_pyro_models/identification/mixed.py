@@ -141,5 +141,5 @@ class MixedGraph:
         return reached
 
     def separated(self, xs: int, ys: int, given: int, *, over: int = 0, under: int = 0) -> bool:
-        """Whether ``given`` m-separates ``xs`` from ``ys``, in the graph without edges into ``over``, out of ``under``."""
+        """Whether ``given`` m-separates ``xs`` from ``ys`` in the graph without some edges, as above."""
         return not self.connected(xs, given, ys, over=over, under=under) & ys

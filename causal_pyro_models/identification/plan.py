@@ -9,6 +9,7 @@ when the estimand is finished.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from causal_pyro_models.identification.expression import (
     ONE,
@@ -186,10 +187,8 @@ class Extracted(Plan):
 
 def contiguous_order(g: MixedGraph, a: int, c: int) -> tuple[int, ...]:
     """A topological order of the subgraph over ``a`` in which ``c`` lies in as few runs as can be."""
-    orders = [_alternating(g, a, sides) for sides in ((c, a & ~c), (a & ~c, c))]
-    return min(
-        orders, key=lambda order: sum((c >> u & 1) != (c >> v & 1) for u, v in zip(order, order[1:], strict=False))
-    )
+    orders = (_alternating(g, a, sides) for sides in ((c, a & ~c), (a & ~c, c)))
+    return min(orders, key=lambda order: sum((c >> u & 1) != (c >> v & 1) for u, v in pairwise(order)))
 
 
 def _alternating(g: MixedGraph, a: int, sides: tuple[int, int]) -> tuple[int, ...]:

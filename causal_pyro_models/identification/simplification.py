@@ -139,7 +139,7 @@ def _sum(over: frozenset[Symbol], above: list[Expression], below: list[Expressio
 def _summed_out(
     over: frozenset[Symbol], above: list[Expression], below: list[Expression]
 ) -> tuple[frozenset[Symbol], list[Expression]]:
-    """What is left to sum over, and the factors above the bar, once every symbol that one of them has is summed there."""
+    """What is left to sum over, and the factors above, once every symbol that one factor alone has is summed there."""
     left, rest = set(over), above
     again = True
     while again:

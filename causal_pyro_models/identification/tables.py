@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.identification.expression import (
-    Constant,
     Expression,
     Fraction,
     One,
@@ -20,6 +19,7 @@ from causal_pyro_models.identification.expression import (
     Zero,
     in_order,
 )
+from causal_pyro_models.identification.notation import Constant
 
 Array = NDArray[np.float64]
 Regimes = Callable[[str, frozenset[str]], Array]

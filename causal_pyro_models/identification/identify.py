@@ -1,0 +1,103 @@
+"""The verb: :func:`identify`."""
+
+from collections.abc import Mapping
+
+from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.derivation import Derivation
+from causal_pyro_models.identification.estimand import Estimand
+from causal_pyro_models.identification.expression import Symbol, Value
+from causal_pyro_models.identification.factors import identify_from
+from causal_pyro_models.identification.hedge import hedge_between
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
+from causal_pyro_models.identification.mixed import MixedGraph
+from causal_pyro_models.identification.plan import Plan
+from causal_pyro_models.identification.proof import proof
+from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.transport import Experiments, Names, available
+
+
+def identify(
+    graph: CausalGraph,
+    query: str | Query,
+    *,
+    experiments: Experiments = (),
+    target: str = "",
+    selection: Mapping[str, Names] | None = None,
+) -> Estimand:
+    """The estimand of a query: an expression in the available distributions that equals it in every model of the graph.
+
+    Without experiments and other populations the observed distribution P(v) is what is available. The decision is
+    complete: where no estimand is found there is none.
+
+    Args:
+        graph: the causal graph, with a bidirected edge for every pair with a hidden common cause.
+        query: such as ``"P(Y | do(X), Z)"`` or ``"P(Y_{X=1} | X=0)"``, or a :class:`Query`.
+        experiments: variables that have been set in experiments, for example ``["X", ("X", "Z")]``; see
+            :func:`available`.
+        target: the label of the population that the query is about, where there are several.
+        selection: for every other population the variables whose mechanism may differ there.
+
+    Raises:
+        NotIdentifiableError: the query is not determined; ``witness`` is the hedge, or the conflict between worlds.
+        QueryError: a query that cannot be asked.
+        UnknownVariableError: a name that the graph does not have.
+        GraphError: ``graph`` is no causal graph.
+
+    References:
+        Tian and Pearl (2002); Shpitser and Pearl (2006), ID and IDC; Shpitser and Pearl (2008), ID* and IDC*; Lee,
+        Correa and Bareinboim (2019, 2020), experiments and transport.
+
+    Example:
+        >>> graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> print(identify(graph, "P(Y | do(X))"))
+        sum_z P(y | x, z) P(z)
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> identify(bow, "P(Y | do(X))")
+        Traceback (most recent call last):
+        ...
+        causal_pyro_models.errors.NotIdentifiableError: P(Y | do(X)) is not identifiable: {X, Y} and {Y} form a hedge
+        for P(Y | do(X)): each is connected by hidden causes and leads to Y.
+    """
+    if not isinstance(graph, CausalGraph):
+        raise GraphError(
+            f"expected a CausalGraph, got {type(graph).__name__}. Build one: CausalGraph(variables, edges)."
+        )
+    if isinstance(query, str):
+        query = Query.parse(query)
+    if not isinstance(query, Query):
+        raise QueryError(f"expected a query, got {query!r:.80}. Write 'P(Y | do(X))' or Query('Y', 'X').")
+    query.check_names(graph)
+    if query.counterfactual or experiments or target or selection is not None:
+        expression = identify_from(graph, query, available(graph, experiments, target, selection))
+        return Estimand(query, graph, expression, lambda: Derivation(graph, query.expression, (), {}))
+    return _from_observations(graph, query)
+
+
+def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
+    """The estimand of P(y | do(x), z) in the observed distribution."""
+    g = MixedGraph(graph)
+    y, x, z = (g.mask(event.name for event in side) for side in (query.outcome, query.treatment, query.conditions))
+    try:
+        plan = conditional_plan(g, y, x, z)
+    except HedgeFound as found:
+        raise _not_identifiable(graph, g, query, found) from None
+    values = given_values(query)
+    expression = plan.expression(g).substitute(values).simplify()
+    return Estimand(query, graph, expression, lambda: _derivation(graph, g, plan, values))
+
+
+def _derivation(graph: CausalGraph, g: MixedGraph, plan: Plan, values: Mapping[Symbol, Value]) -> Derivation:
+    return Derivation(graph, plan.statement.written(g), proof(graph, g, plan), values)
+
+
+def given_values(query: Query) -> dict[Symbol, Value]:
+    """The values that a query of one world gives to the open values of its variables."""
+    events = query.outcome + query.treatment + query.conditions
+    return {Symbol(event.name): event.value for event in events if event.value != Symbol(event.name)}
+
+
+def _not_identifiable(graph: CausalGraph, g: MixedGraph, query: Query, found: HedgeFound) -> NotIdentifiableError:
+    y, x = g.named(found.statement.y), g.named(found.statement.x)
+    hedge = hedge_between(graph, y, x, set(g.named(found.forest)), set(g.named(found.core)))
+    return NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge)
