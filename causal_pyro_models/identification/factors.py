@@ -7,6 +7,7 @@ that share a world and a source are identified together, which gives the shorter
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
@@ -106,8 +107,11 @@ def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -
         raise QueryError(f"the conditions of {query} contradict one another: their probability is zero.")
     if joint.impossible:
         return ZERO
-    above = _factors(joint, joint.components - condition.components, sources)
-    below = _factors(condition, condition.components - joint.components, sources)
+    try:
+        above = _factors(joint, joint.components - condition.components, sources)
+        below = _factors(condition, condition.components - joint.components, sources)
+    except NotIdentifiableError as failure:
+        raise NotIdentifiableError(f"{query} is not identifiable: {failure}.", failure.witness) from None
     return _ratio(joint, above, condition, below).simplify()
 
 
@@ -146,13 +150,12 @@ def _factors(graph: CounterfactualGraph, components: frozenset[Component], sourc
 def _world(graph: CounterfactualGraph, district: tuple[Response, ...]) -> dict[str, Value | Response]:
     """The value of every variable in a district and of its parents; line 8 of ID*."""
     world: dict[str, Value | Response] = {}
-    for response in district:
-        own = graph.values.get(response, response)
-        for name, slot in [(response.name, own), *zip(response.parents, response.inputs, strict=True)]:
-            if world.setdefault(name, slot) != slot:
-                ends = graph.value(world[name]), graph.value(slot)
-                conflict = Conflict(tuple(map(graph.term, district)), name, *ends)
-                raise NotIdentifiableError(f"no experiment can tell it: {conflict}.", conflict)
+    inputs = chain.from_iterable(zip(r.parents, r.inputs, strict=True) for r in district)
+    for name, slot in chain(inputs, ((r.name, graph.values.get(r, r)) for r in district)):
+        if world.setdefault(name, slot) != slot:
+            ends = graph.value(world[name]), graph.value(slot)
+            conflict = Conflict(tuple(map(graph.term, district)), name, *ends)
+            raise NotIdentifiableError(str(conflict), conflict)
     return world
 
 
@@ -169,11 +172,11 @@ def _able(graph: CounterfactualGraph, district: tuple[Response, ...], sources: S
             except NotIdentifiableError as failure:
                 failures.append(failure)
     if not able:
-        term = Probability(terms(names), (), terms(parents))
+        needed = Probability(terms(names), (), terms(parents))
         if failures:
-            raise NotIdentifiableError(f"{term} is needed, and not identifiable: {failures[0]}", failures[0].witness)
+            raise NotIdentifiableError(f"{needed} is needed, but {failures[0]}", failures[0].witness)
         raise NotIdentifiableError(
-            f"{term} is needed, and no source has the mechanisms of {', '.join(sorted(names))} unchanged.", term
+            f"{needed} is needed, and no source has the mechanism of {' and '.join(sorted(names))}", needed
         )
     return able
 

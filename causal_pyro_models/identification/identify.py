@@ -8,7 +8,7 @@ from causal_pyro_models.identification.derivation import Derivation
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import Symbol, Value
 from causal_pyro_models.identification.factors import identify_from
-from causal_pyro_models.identification.hedge import hedge_between
+from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
 from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.plan import Plan
@@ -81,7 +81,8 @@ def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
     try:
         plan = conditional_plan(g, y, x, z)
     except HedgeFound as found:
-        raise _not_identifiable(graph, g, query, found) from None
+        hedge = hedge_found(graph, g, found)
+        raise NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge) from None
     values = given_values(query)
     expression = plan.expression(g).substitute(values).simplify()
     return Estimand(query, graph, expression, lambda: _derivation(graph, g, plan, values))
@@ -95,9 +96,3 @@ def given_values(query: Query) -> dict[Symbol, Value]:
     """The values that a query of one world gives to the open values of its variables."""
     events = query.outcome + query.treatment + query.conditions
     return {Symbol(event.name): event.value for event in events if event.value != Symbol(event.name)}
-
-
-def _not_identifiable(graph: CausalGraph, g: MixedGraph, query: Query, found: HedgeFound) -> NotIdentifiableError:
-    y, x = g.named(found.statement.y), g.named(found.statement.x)
-    hedge = hedge_between(graph, y, x, set(g.named(found.forest)), set(g.named(found.core)))
-    return NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge)

@@ -19,6 +19,7 @@ from causal_pyro_models.identification.expression import (
     total,
 )
 from causal_pyro_models.identification.factors import identify_from
+from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan, extracted
 from causal_pyro_models.identification.mixed import MixedGraph, bits
 from causal_pyro_models.identification.plan import Plan, Statement, summed
@@ -137,9 +138,9 @@ class Unbiased(Source):
     measured: frozenset[str] = frozenset()
 
     @cached_property
-    def seen(self) -> MixedGraph:
+    def seen(self) -> CausalGraph:
         """The graph with all other variables hidden."""
-        return MixedGraph(self.graph.latent_projection(self.measured))
+        return self.graph.latent_projection(self.measured)
 
     def shares(self, variables: Collection[str]) -> bool:
         """Whether the variables and their parents are measured."""
@@ -172,13 +173,14 @@ class Biased(Source):
             joint = self.kernel({*outcome, *given}, treatment)
             return Fraction(joint, total(map(Symbol, outcome), joint))
         g = MixedGraph(self.graph)
-        y, s = g.mask(outcome), g.mask([self.selection])
-        d = g.ancestors(y, g.all & ~g.mask(treatment))
+        y, x, s = (g.mask(names) for names in (outcome, treatment, [self.selection]))
+        d = g.ancestors(y, g.all & ~x)
         try:
             parts = [_recovered(g, c, s).expression(g) for c in g.districts(d)]
         except HedgeFound as found:
-            forest, core = (", ".join(g.named(mask)) for mask in (found.forest, found.core))
-            raise NotIdentifiableError(f"{{{forest}}} and {{{core}}} form a hedge", found) from None
+            found.statement = Statement(y, x)
+            hedge = hedge_found(self.graph, g, found)
+            raise NotIdentifiableError(str(hedge), hedge) from None
         return summed(g, d & ~y, product(parts))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Expression, Probability, terms
+from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
 from causal_pyro_models.identification.mixed import MixedGraph
 
@@ -30,9 +31,9 @@ class Source:
     changed: frozenset[str] = frozenset()
 
     @cached_property
-    def seen(self) -> MixedGraph:
+    def seen(self) -> CausalGraph:
         """The graph over the variables that are seen, not set."""
-        return MixedGraph(self.graph.subgraph(set(self.graph.variables) - self.experiment))
+        return self.graph.subgraph(set(self.graph.variables) - self.experiment)
 
     def shares(self, variables: Collection[str]) -> bool:
         """Whether these variables have the mechanisms here that they have in the population asked about."""
@@ -44,13 +45,13 @@ class Source:
         Raises:
             NotIdentifiableError: this distribution does not determine it.
         """
-        g = self.seen
+        g = MixedGraph(self.seen)
         y, x, z = (g.mask(names) for names in (outcome, set(treatment) - self.experiment, given))
         try:
             return self._labelled(conditional_plan(g, y, x, z).expression(g))
         except HedgeFound as found:
-            forest, core = (", ".join(g.named(mask)) for mask in (found.forest, found.core))
-            raise NotIdentifiableError(f"{{{forest}}} and {{{core}}} form a hedge", found) from None
+            hedge = hedge_found(self.seen, g, found)
+            raise NotIdentifiableError(str(hedge), hedge) from None
 
     def _labelled(self, expression: Expression) -> Expression:
         if isinstance(expression, Probability):
