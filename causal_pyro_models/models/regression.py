@@ -14,7 +14,7 @@ from causal_pyro_models.errors import ModelError, checked_count
 from causal_pyro_models.models.conditioner import Conditioner
 from causal_pyro_models.models.variables import Variable
 
-ACTIVATIONS = {kind.__name__: kind for kind in (nn.SiLU, nn.ReLU, nn.ELU, nn.GELU, nn.Tanh, nn.Softplus)}
+ACTIVATIONS = {kind.__name__: kind for kind in (nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Tanh, nn.Softplus)}
 NORMALISATIONS = {kind.__name__: kind for kind in (nn.LayerNorm, nn.RMSNorm)}
 DEGREE = 3  # of the pieces of a smooth curve
 DEPENDENT = 1e-5  # singular values below this share of the largest are rounding errors of float32

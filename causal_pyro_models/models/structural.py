@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.errors import DataError, ModelError, checked_count, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.adversary import Adversary
 from causal_pyro_models.models.confounder import Confounder, cliques
 from causal_pyro_models.models.data import Batch, encode
 from causal_pyro_models.models.variables import Continuous, Variable, as_variable
@@ -35,6 +36,8 @@ class Node(nn.Module):
     Args:
         variable: what kind of variable it is, which says how its data are read.
     """
+
+    adversarial = False  # whether it is trained against critics
 
     def __init__(self, variable: Variable = Continuous()) -> None:
         super().__init__()
@@ -322,6 +325,10 @@ class StructuralCausalModel(nn.Module):
             seen, unseen = (batch[self._telling(name, batch)].values for batch in batches)
             if len(unseen[name]) > 1:
                 node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
+
+    def adversary(self, train: Batch) -> Adversary | None:
+        """What trains the adversarial nodes after the likelihood; None where there are none."""
+        return Adversary(self, train) if any(node.adversarial for node in self.nodes.values()) else None
 
 
 def _check_nodes(graph: CausalGraph, nodes: object) -> None:

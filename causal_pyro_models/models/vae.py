@@ -7,6 +7,7 @@ from numbers import Real
 
 import pyro
 import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from causal_pyro_models.errors import ModelError, checked_count, unknown_variable
@@ -82,8 +83,16 @@ class VAENode(Node):
         value: Tensor = self.decoder(name, {**parents, LATENT: latent})
         return value
 
+    def decoded(self, parents: Values, latent: Tensor) -> TorchDistributionMixin:
+        """The distribution of the variable given its parents and the latent."""
+        return self.decoder.distribution({**parents, LATENT: latent})
+
+    def encoded(self, value: Tensor, parents: Values) -> TorchDistributionMixin:
+        """The approximate posterior of the latent given the variable and its parents."""
+        return self.posterior.posterior({VALUE: value, **parents})
+
     def guide(self, name: str, value: Tensor, parents: Values) -> None:
-        pyro.sample(noise_name(f"{name}.z"), self.posterior.posterior({VALUE: value, **parents}))
+        pyro.sample(noise_name(f"{name}.z"), self.encoded(value, parents))
 
     def log_prob(self, value: Tensor, parents: Values) -> Tensor:
         raise ModelError(
