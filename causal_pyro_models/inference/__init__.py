@@ -2,12 +2,14 @@
 
 from causal_pyro_models.inference.abduction import Method, abduct
 from causal_pyro_models.inference.calibration import Calibration, sbc
+from causal_pyro_models.inference.callbacks import Callback, TensorBoard
 from causal_pyro_models.inference.diagnostics import Diagnosis, diagnose
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.effects import ate, att, cate, ett, ite
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.guides import AmortizedGuide, fit_guide
 from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.imputation import Imputation, impute
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.mediation import cde, nde, nie, path_specific
@@ -20,13 +22,16 @@ __all__ = [
     "NUTS",
     "AmortizedGuide",
     "Calibration",
+    "Callback",
     "Diagnosis",
     "Draws",
     "Estimate",
     "FitResult",
     "ImportanceSampling",
+    "Imputation",
     "Method",
     "Noise",
+    "TensorBoard",
     "Worlds",
     "abduct",
     "ate",
@@ -39,6 +44,7 @@ __all__ = [
     "ett",
     "fit",
     "fit_guide",
+    "impute",
     "ite",
     "nde",
     "nie",

@@ -20,6 +20,7 @@ from causal_pyro_models.models.files import check_path, read_file, write_file
 
 FORMAT = "causal_pyro_models.fit"
 VERSION = 1
+MADE_LATER = "imputer"  # the part of a model that training makes
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def digest(batch: Batch) -> str:
 
 
 def outline(model: nn.Module) -> str:
-    """A fingerprint of a model: its parts, as printed, and the names, types and shapes of its weights."""
-    weights = [f"{name} {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
-    return hashlib.sha256("\n".join([repr(model), *weights]).encode()).hexdigest()
+    """A fingerprint of a model as it was built: its graph and variables, and its weights' names, types and shapes."""
+    parts = [type(model).__qualname__, repr(getattr(model, "graph", "")), repr(getattr(model, "variables", ""))]
+    parts += [f"{name}: {type(part).__qualname__}" for name, part in model.named_modules()]
+    parts += [f"{name}: {tensor.dtype} {tuple(tensor.shape)}" for name, tensor in model.state_dict().items()]
+    parts = [part for part in parts if not part.startswith(MADE_LATER)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

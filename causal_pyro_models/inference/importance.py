@@ -79,7 +79,7 @@ def _weighted(latents: dict[str, torch.Tensor], log_weights: torch.Tensor) -> Po
     best = log_weights.argmax(0, keepdim=True)
     impossible = torch.isneginf(log_weights)
     latents = {name: _replaced(value, impossible, best) for name, value in latents.items()}
-    smoothed, pareto_k = _pareto_smooth(log_weights)
+    smoothed, pareto_k = pareto_smooth(log_weights)
     ess = 1.0 / (2.0 * smoothed).logsumexp(0).exp()
     return Posterior(latents, smoothed, ess.reshape(-1), pareto_k.reshape(-1))
 
@@ -92,7 +92,7 @@ def _replaced(value: torch.Tensor, impossible: torch.Tensor, best: torch.Tensor)
     return torch.where(full, chosen, value)
 
 
-def _pareto_smooth(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def pareto_smooth(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Smoothed, normalised log weights and k-hat; weights that are all equal need no smoothing.
 
     Weights of a few distinct values, as of discrete evidence, have no tail that a Pareto distribution could be fitted

@@ -112,6 +112,7 @@ def fit(
         model: any model with the methods of ``Trainable``, for example a ``CausalFlow``.
         data: a DataFrame, a mapping from names to arrays ``(units, *event)``, a torch ``Dataset`` or ``DataLoader`` of
             such mappings, ``Intervened`` data, or a list of these. A column ``regime`` names what was set in each row.
+            NaN is missing at random; the model then learns to impute it, see ``impute``.
         steps: training steps, one mini-batch each.
         batch_size: units per mini-batch, observational and interventional ones mixed.
         learning_rate: the peak of the learning rate.
@@ -180,6 +181,7 @@ def fit(
         model.finish(train, held_out)
         adversary = model.adversary(train) if hasattr(model, "adversary") else None
         if adversary is not None:
+            _check_complete(batch)
             duel = run("adversarial", Duel(adversary, held_out), adversarial_steps)
             result = dataclasses.replace(result, adversarial=duel)
     return result
@@ -267,11 +269,17 @@ def _enough(batch: Batch) -> int:
             f"{len(batch)} rows are too few to train on and to hold some out: at least {MIN_ROWS} are needed."
         )
     for name, absent in batch.missing.items():
+        if bool(absent.all()):
+            raise DataError(f"column {name!r} has no values: all {len(absent)} are missing. Leave it out of the graph.")
+    return len(batch)
+
+
+def _check_complete(batch: Batch) -> None:
+    for name, absent in batch.missing.items():
         raise DataError(
             f"column {name!r} has {int(absent.sum())} missing values, the first in row "
-            f"{int(absent.int().argmax())}. Drop these rows or impute them first."
+            f"{int(absent.int().argmax())}, and adversarial training takes none. Drop these rows or impute them first."
         )
-    return len(batch)
 
 
 def _check_model(model: object) -> None:

@@ -1,6 +1,6 @@
 """Model families: structural causal models whose mechanisms are learned from data."""
 
-from causal_pyro_models.models.data import Batch, Intervened
+from causal_pyro_models.models.data import Batch, Intervened, Pairs
 from causal_pyro_models.models.flow import CausalFlow, LocationScale, Spline
 from causal_pyro_models.models.io import load, save
 from causal_pyro_models.models.structural import Node, StructuralCausalModel
@@ -30,6 +30,7 @@ __all__ = [
     "LocationScale",
     "Node",
     "Ordinal",
+    "Pairs",
     "Positive",
     "Spline",
     "StructuralCausalModel",

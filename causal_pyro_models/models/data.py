@@ -148,8 +148,8 @@ def encode(data: Any, variables: Mapping[str, Variable]) -> Batch:
         variables: what the columns are.
 
     Raises:
-        DataError: the data are no table, are empty or ragged, have infinite or unknown values, a column without any
-            value, or a value that was set and is missing.
+        DataError: the data are no table, are empty or ragged, have infinite or unknown values, or a value that was set
+            and is missing.
         UnknownVariableError: a variable has no column, or a regime sets something that is no variable.
 
     Example:
@@ -170,13 +170,12 @@ def encode(data: Any, variables: Mapping[str, Variable]) -> Batch:
     for name, variable in variables.items():
         column = _joined([table[name][0] for table in found])
         absent = np.concatenate([table[name][1] for table in found])
-        if absent.all():
-            raise DataError(f"column {name!r} has no values: all {len(absent)} are missing. Leave it out of the graph.")
         present = variable.encode(name, column[~absent])
         values[name] = present
         if absent.any():
             missing[name] = torch.as_tensor(absent)
-            values[name] = present[:1].repeat(len(column), *(1 for _ in variable.event_shape))  # stands in
+            stand_in = present[:1] if len(present) else torch.ones(1, *variable.event_shape, dtype=present.dtype)
+            values[name] = stand_in.repeat(len(column), *(1 for _ in variable.event_shape))
             values[name][~missing[name]] = present
     rows = [len(next(iter(table.values()))[0]) for table in found]
     regimes = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.adversary import Adversary
 from causal_pyro_models.models.confounder import Confounder, cliques
 from causal_pyro_models.models.data import Batch, encode
+from causal_pyro_models.models.missing import Imputer, bound, completed
 from causal_pyro_models.models.variables import Continuous, Variable, as_variable
 from causal_pyro_models.scm.exogenous import Exogenize
 from causal_pyro_models.scm.sites import noise_name, role
@@ -167,6 +168,7 @@ class StructuralCausalModel(nn.Module):
         for name in graph.variables:
             nodes[name].connect({cause: kinds[cause] for cause in self._causes[name]})
         self._nodes = nn.ModuleList(nodes[name] for name in graph.variables)
+        self.imputer: Imputer | None = None  # made where the data to train on miss values
         self._confounders = nn.ModuleList(
             Confounder(self.confounder_dim, {m: graph.parents(m) for m in members}, self.variables, ENCODER)
             for members in self.cliques.values()
@@ -273,6 +275,7 @@ class StructuralCausalModel(nn.Module):
             DataError: a variable is constant.
         """
         batch = batch.evened()
+        self.impute_with(batch.missing)
         values = dict(batch.values)
         for name, confounder in self.confounders.items():
             values[name] = confounder.begin(batch.values, batch.intervened)
@@ -282,6 +285,14 @@ class StructuralCausalModel(nn.Module):
             if not len(value) or bool((value == value[0]).all()):
                 raise DataError(_constant(name, value))
             node.initialise(value, {cause: values[cause][rows] for cause in self._causes[name]})
+        if self.imputer:
+            self.imputer.initialise(batch)
+
+    def impute_with(self, names: Collection[str]) -> None:
+        """Make a guide for missing values of these variables, or none where there are none."""
+        like = next(self.parameters(), torch.empty(()))
+        missing = [name for name in self.graph.topological_order if name in names]
+        self.imputer = Imputer(self.variables, missing).to(like.device, like.dtype) if missing else None
 
     def _telling(self, name: str, batch: Batch) -> Tensor:
         """``(units,)``, true where a unit's values show how the variable answers to its parents."""
@@ -291,12 +302,15 @@ class StructuralCausalModel(nn.Module):
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The mean loss of each variable and hidden cause, whose sum bounds the negative log-likelihood per unit.
 
-        A unit that was intervened on has no term for the variables that were set.
+        A unit that was intervened on has no term for the variables that were set. Missing values are averaged over, see
+        ``models.missing.bound``.
 
         Args:
             batch: the units.
             progress: the share of the training that is done.
         """
+        if batch.missing:
+            return bound(self, batch, progress)
         losses = self.unit_losses(batch.values, batch.intervened, progress)
         if batch.weight is None:
             return {name: loss.mean() for name, loss in losses.items()}
@@ -318,11 +332,11 @@ class StructuralCausalModel(nn.Module):
     @torch.no_grad()
     def finish(self, train: Batch, validation: Batch) -> None:
         """Let every node without hidden causes settle what the held-out units decide."""
+        train, validation = completed(self, train.evened()), completed(self, validation.evened())
         for name, node in self.nodes.items():
             if any(cause in self.cliques for cause in self._causes[name]):
                 continue
-            batches = (train.evened(), validation.evened())
-            seen, unseen = (batch[self._telling(name, batch)].values for batch in batches)
+            seen, unseen = (batch[self._telling(name, batch)].values for batch in (train, validation))
             if len(unseen[name]) > 1:
                 node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
 

@@ -104,7 +104,6 @@ XY = {"x": Continuous(), "y": Continuous()}
     ("data", "error", "message"),
     [
         ([], DataError, "list of data is empty"),
-        ({"x": [1.0], "y": [None]}, DataError, "'y' has no values"),
         ({"x": [1.0], "y": [2.0], "regime": ["z"]}, UnknownVariableError, "unknown variable 'z'"),
         ({"x": [1.0], "y": [2.0], "regime": [1]}, DataError, "names the variables that were set"),
         ({"x": [1.0, None], "y": [2.0, 1.0], "regime": ["", "x"]}, DataError, "'x' was set in row 1"),

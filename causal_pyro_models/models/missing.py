@@ -1,0 +1,187 @@
+"""Values that are missing at random: latent, with an amortised guide that fills them in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from causal_pyro_models.errors import ModelError
+from causal_pyro_models.models.data import Batch
+from causal_pyro_models.models.variables import Continuous, Variable
+
+if TYPE_CHECKING:
+    from causal_pyro_models.models.structural import Node, StructuralCausalModel
+
+DRAWS = 8  # of the missing values of a unit, at every step of a training
+RESAMPLED = 32  # of which one is chosen, where a single completed table is needed
+HIDDEN = (32, 32)
+MIN_ROWS = 20  # to start a proposal from
+GUIDE = "missing values"  # the term of the loss that trains the guide
+
+Values = Mapping[str, Tensor]
+
+
+class Imputer(nn.Module):
+    """An approximate posterior of the missing values of a unit given the others.
+
+    Missing values are drawn one variable after the other, each from a conditional distribution given all that is
+    observed and all that was drawn before. A value that is missing still is shown as a constant beside an indicator.
+
+    Args:
+        variables: the kinds of all variables.
+        names: the variables that may be missing, in the order in which they are drawn.
+
+    Raises:
+        ModelError: there is no distribution for a kind of variable.
+    """
+
+    def __init__(self, variables: Mapping[str, Variable], names: Sequence[str]) -> None:
+        from causal_pyro_models.models.flow import Spline, node_for  # which stands on models that have an imputer
+
+        super().__init__()
+        self.names = tuple(names)
+        proposals = []
+        for i, name in enumerate(self.names):
+            others = {other: kind for other, kind in variables.items() if other != name}
+            try:
+                node = node_for(variables[name], Spline(), HIDDEN)
+            except NotImplementedError as error:
+                raise ModelError(f"{name!r} has missing values, which a variable of its kind cannot have.") from error
+            node.connect({**others, **{_indicator(later): Continuous() for later in self.names[i + 1 :]}})
+            proposals.append(node)
+        self._proposals = nn.ModuleList(proposals)
+        for i, name in enumerate(self.names):
+            self.register_buffer(f"_stand_in_{i}", torch.zeros(variables[name].event_shape))
+
+    @property
+    def proposals(self) -> dict[str, Node]:
+        """The distribution of each missing variable given the others."""
+        return dict(zip(self.names, cast("list[Node]", list(self._proposals)), strict=True))
+
+    def _inputs(self, name: str, values: Values, missing: Values) -> dict[str, Tensor]:
+        """What the proposal of a variable sees, with all variables before it complete."""
+        place = self.names.index(name)
+        inputs = {other: value for other, value in values.items() if other != name}
+        like = next(self.parameters())
+        for i, later in enumerate(self.names[place + 1 :], place + 1):
+            value = values[later]
+            stand_in = getattr(self, f"_stand_in_{i}").to(value.dtype)
+            absent = missing.get(later, torch.zeros((), dtype=torch.bool, device=value.device))
+            inputs[later] = torch.where(_over_events(absent, stand_in), stand_in, value)
+            inputs[_indicator(later)] = absent.to(like.dtype).expand(value.shape[: value.dim() - stand_in.dim()])
+        return inputs
+
+    @torch.no_grad()
+    def draw(self, values: Values, missing: Values, draws: int) -> dict[str, Tensor]:
+        """Completed values ``(draws, units, *event)``, the observed ones unchanged."""
+        filled = {name: value.expand(draws, *value.shape) for name, value in values.items()}
+        for name, node in self.proposals.items():
+            if name in missing:
+                drawn = node.distribution(self._inputs(name, filled, missing)).sample()
+                filled[name] = torch.where(
+                    _over_events(missing[name], drawn[0, 0]), drawn.to(values[name]), filled[name]
+                )
+        return filled
+
+    def log_prob(self, values: Values, missing: Values) -> Tensor:
+        """Log density of the missing values ``(..., units)`` in completed ones."""
+        terms = [
+            node.log_prob(values[name], self._inputs(name, values, missing)).masked_fill(~missing[name], 0.0)
+            for name, node in self.proposals.items()
+            if name in missing
+        ]
+        return reduce(torch.add, terms)
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Start afresh, from the rows that show how each variable goes with the others."""
+        for i, (name, node) in enumerate(self.proposals.items()):
+            self.get_buffer(f"_stand_in_{i}").copy_(batch.values[name][~batch.missing[name]][0])
+            rows = batch[batch.intact(*self.names[: i + 1])]
+            value = rows.values[name]
+            if len(rows) >= MIN_ROWS and not bool((value == value[0]).all()):
+                node.initialise(value, self._inputs(name, rows.values, rows.missing))
+
+
+def bound(model: StructuralCausalModel, batch: Batch, progress: float) -> dict[str, Tensor]:
+    """The mean loss of each variable where some values are missing at random, in units with weights.
+
+    The terms sum to minus an importance-weighted bound on the log-likelihood of what is observed. Their gradient is the
+    bound's for the model; for the guide it is that of the wake phase, which keeps the proposal wide enough and takes
+    discrete variables as they are.
+
+    Args:
+        model: a model with an imputer.
+        batch: the units.
+        progress: the share of the training that is done.
+
+    References:
+        Y. Burda, R. Grosse, R. Salakhutdinov (2016). Importance weighted autoencoders. ICLR, equation 8.
+        J. Bornschein, Y. Bengio (2015). Reweighted wake-sleep. ICLR, equations 4 and 6.
+        P.-A. Mattei, J. Frellsen (2019). MIWAE: deep generative modelling and imputation of incomplete data. ICML.
+    """
+    absent = torch.stack(list(batch.missing.values())).any(0)
+    weight = torch.ones_like(absent, dtype=next(model.parameters()).dtype) if batch.weight is None else batch.weight
+    weight = weight / weight.sum()
+    parts = []
+    if not bool(absent.all()):
+        whole = batch[~absent]
+        parts.append((weight[~absent], model.unit_losses(whole.values, whole.intervened, progress)))
+    if bool(absent.any()):
+        parts.append((weight[absent], _incomplete(model, batch[absent], progress)))
+    names = dict.fromkeys(name for _, losses in parts for name in losses)
+    return {n: reduce(torch.add, [(w * losses[n]).sum() for w, losses in parts if n in losses]) for n in names}
+
+
+def _incomplete(model: StructuralCausalModel, batch: Batch, progress: float) -> dict[str, Tensor]:
+    """The terms of :func:`bound` for each of some units that miss something."""
+    _, log_weights, losses, log_q = _proposed(model, batch, progress, DRAWS)
+    share = log_weights.detach().softmax(0)
+    terms = {name: (share * loss).sum(0) for name, loss in losses.items()}
+    value = math.log(DRAWS) - log_weights.detach().logsumexp(0)
+    wake = -(share * log_q).sum(0)
+    terms[GUIDE] = value - reduce(torch.add, terms.values()).detach() + wake - wake.detach()
+    return terms
+
+
+def _proposed(
+    model: StructuralCausalModel, batch: Batch, progress: float, draws: int
+) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], Tensor]:
+    """Completed values, their log importance weights, and what these are made of, ``(draws, units)`` each."""
+    imputer = cast(Imputer, model.imputer)
+    filled = imputer.draw(batch.values, batch.missing, draws)
+    losses = model.unit_losses(filled, batch.intervened, progress)
+    log_q = imputer.log_prob(filled, batch.missing)
+    return filled, -reduce(torch.add, losses.values()) - log_q, losses, log_q
+
+
+@torch.no_grad()
+def proposed(model: StructuralCausalModel, batch: Batch, draws: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Completed values ``(draws, units, *event)``, and their log importance weights ``(draws, units)``."""
+    filled, log_weights, *_ = _proposed(model, batch, 1.0, draws)
+    return filled, log_weights
+
+
+@torch.no_grad()
+def completed(model: StructuralCausalModel, batch: Batch) -> Batch:
+    """The batch with one draw from the posterior of its missing values in their place."""
+    if not batch.missing:
+        return batch
+    filled, log_weights = proposed(model, batch, RESAMPLED)
+    chosen = torch.distributions.Categorical(logits=log_weights.nan_to_num(nan=-torch.inf).T).sample()
+    units = torch.arange(len(batch), device=chosen.device)
+    return Batch({name: value[chosen, units] for name, value in filled.items()}, batch.intervened, {}, batch.weight)
+
+
+def _indicator(name: str) -> str:
+    return f"missing({name})"
+
+
+def _over_events(mask: Tensor, event: Tensor) -> Tensor:
+    """A mask ``(units,)`` with dimensions for the events."""
+    return mask.reshape(*mask.shape, *(1 for _ in event.shape))
