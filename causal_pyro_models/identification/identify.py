@@ -13,6 +13,7 @@ from causal_pyro_models.identification.interventional import HedgeFound, conditi
 from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.plan import Plan
 from causal_pyro_models.identification.proof import proof
+from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.transport import Experiments, Names, available
 
@@ -84,7 +85,8 @@ def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
         hedge = hedge_found(graph, g, found)
         raise NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge) from None
     values = given_values(query)
-    expression = plan.expression(g).substitute(values).simplify()
+    expression, _ = pruned(g, plan.expression(g).simplify())
+    expression = expression.substitute(values).simplify()
     return Estimand(query, graph, expression, lambda: _derivation(graph, g, plan, values))
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step, replaced
-from causal_pyro_models.identification.expression import Expression, Fraction, Product, product
+from causal_pyro_models.identification.expression import Expression, Fraction, Probability, Product, product
 from causal_pyro_models.identification.mixed import MixedGraph, bits
 from causal_pyro_models.identification.plan import (
     Adjusted,
@@ -20,6 +20,7 @@ from causal_pyro_models.identification.plan import (
     Statement,
     summed,
 )
+from causal_pyro_models.identification.pruning import Rewriting, pruned
 from causal_pyro_models.identification.rules import licence
 from causal_pyro_models.identification.simplification import with_primes
 
@@ -37,8 +38,11 @@ def proof(graph: CausalGraph, g: MixedGraph, plan: Plan) -> tuple[Step, ...]:
     for step in prover.steps:
         line = replaced(line, step.before, step.after)
     estimand = plan.expression(g).simplify()
-    if with_primes(line) != estimand:
+    _, rewritings = pruned(g, estimand)
+    if rewritings or with_primes(line) != estimand:
         prover.axiom(REARRANGED, line, estimand)
+    for rewriting in rewritings:
+        prover.rewrite(rewriting)
     return tuple(prover.steps)
 
 
@@ -61,6 +65,14 @@ class _Prover:
             if one != other:
                 before, after = one.written(self.g), other.written(self.g)
                 self.steps.append(RuleStep(before, after, *licence(self.graph, before, after)))
+
+    def rewrite(self, rewriting: Rewriting) -> None:
+        """A step that makes an estimand shorter."""
+        before, after = rewriting.before, rewriting.after
+        if rewriting.by_rule and isinstance(before, Probability) and isinstance(after, Probability):
+            self.steps.append(RuleStep(before, after, *licence(self.graph, before, after)))
+        else:
+            self.axiom(REARRANGED, before, after)
 
     def prove(self, plan: Plan) -> None:
         """The steps of a plan."""

@@ -40,7 +40,8 @@ def _normal(expression: Expression) -> Expression:
         case Sum(over, body):
             return _sum(frozenset(over), *_factors(_normal(body)))
         case Product() | Fraction():
-            return _quotient(*_factors(expression.rebuilt(tuple(_normal(part) for part in expression.parts))))
+            above, below = _factors(expression)  # of fractions within as well, so that all can cancel
+            return _quotient(*_factors(Fraction(product(map(_normal, above)), product(map(_normal, below)))))
         case _:
             return expression
 
@@ -100,6 +101,9 @@ def _cancelled(above: list[Expression], below: list[Expression]) -> tuple[list[E
             numerator.remove(wider)
             numerator.append(_divided(wider, factor))
             numerator = joined(numerator)
+        elif (around := next((f for f in numerator if isinstance(f, Sum) and _divides(factor, f)), None)) is not None:
+            numerator.remove(around)
+            numerator += _factors(_normal(Sum(around.over, Fraction(around.body, factor))))[0]
         else:
             denominator.append(factor)
     return numerator, denominator
@@ -110,6 +114,12 @@ def _is_part(small: Expression, big: Expression) -> bool:
     if not isinstance(small, Probability) or not isinstance(big, Probability) or _condition(small) != _condition(big):
         return False
     return set(small.outcome) < set(big.outcome)
+
+
+def _divides(factor: Expression, within: Sum) -> bool:
+    """Whether a sum of products of probabilities has one of which the factor is a marginal."""
+    above, below = _factors(within.body)
+    return not below and factor.free.isdisjoint(within.over) and any(_is_part(factor, f) for f in above)
 
 
 def _divided(big: Expression, small: Expression) -> Probability:
