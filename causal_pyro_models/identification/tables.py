@@ -82,13 +82,24 @@ class Tabulator:
         raise TypeError(f"no values of {expression!r}")
 
     def _product(self, factors: Iterable[Expression], axes: tuple[Symbol, ...], kept: tuple[Symbol, ...]) -> Array:
-        """The product of factors, summed over the axes that are not kept."""
+        """The product of factors, summed over the axes that are not kept.
+
+        Zero times a value that cannot be known is zero: what never happens is not asked about.
+        """
         number = {symbol: i for i, symbol in enumerate(axes)}
-        operands: list[Any] = []
-        for factor in factors:
-            values, own = self(factor)
-            operands += [values, [number[symbol] for symbol in own]]
-        return np.asarray(np.einsum(*operands, [number[symbol] for symbol in kept], optimize="greedy"))
+        places = [[number[symbol] for symbol in self(factor)[1]] for factor in factors]
+        arrays = [self(factor)[0] for factor in factors]
+
+        def summed(parts: Iterable[Array]) -> Array:
+            operands: list[Any] = [part for pair in zip(parts, places, strict=True) for part in pair]
+            return np.asarray(np.einsum(*operands, [number[symbol] for symbol in kept], optimize="greedy"))
+
+        if all(np.isfinite(array).all() for array in arrays):
+            return summed(arrays)
+        total = summed(np.where(np.isfinite(array), array, 0.0) for array in arrays)
+        terms = summed((array != 0.0) * 1.0 for array in arrays)
+        known = summed((np.isfinite(array) & (array != 0.0)) * 1.0 for array in arrays)
+        return np.where(terms > known, np.nan, total)
 
     def _count(self, symbols: Iterable[Symbol]) -> int:
         shape = self.regimes("", frozenset()).shape

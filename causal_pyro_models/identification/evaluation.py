@@ -1,0 +1,204 @@
+"""The number that an estimand is: from exact joint tables here, from models and data in ``inference.identified``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causal_pyro_models.errors import DataError, QueryError, unknown_variable
+from causal_pyro_models.identification.expression import Expression, Symbol
+from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.tables import Tabulator
+
+if TYPE_CHECKING:
+    from causal_pyro_models.identification.estimand import Estimand
+
+
+def evaluate(
+    estimand: "Estimand",
+    source: Any,
+    values: Mapping[str, Any] | None = None,
+    *,
+    contrast: Mapping[str, tuple[Any, Any]] | None = None,
+    **options: Any,
+) -> Any:
+    """The value of an estimand: the probability of the outcome where it has a value, and its mean where it has none.
+
+    Args:
+        estimand: see :func:`identify`.
+        source: what is known of the observed distribution. A :class:`JointTable` or a law of the zoo; a DataFrame with
+            a row for each unit; or a Pyro model. For estimands that stand on experiments or other populations, a dict
+            from ``(domain, names that were set)`` to a joint table of the experiment, such as
+            ``{("", ()): observed, ("", ("Z",)): randomised}``.
+        values: variable -> its value, for each variable of the query that has none there; the outcome may stay open.
+        contrast: variable -> (control, treated): the value where treated less that under control.
+        options: for data and models, see :func:`causal_pyro_models.inference.identified.evaluate_on`.
+
+    Returns:
+        A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty.
+
+    Raises:
+        QueryError: a value that is missing, or an outcome without a mean.
+        DataError: an event that is conditioned on never happens (no positivity).
+        UnknownVariableError: a name that the query or the table does not have.
+
+    Example:
+        >>> from causal_pyro_models.graph import CausalGraph
+        >>> from causal_pyro_models.identification import identify
+        >>> estimand = identify(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")]), "P(Y | do(X))")
+        >>> joint = JointTable(["Z", "X", "Y"], [[[0.3, 0.1], [0.05, 0.05]], [[0.1, 0.1], [0.1, 0.2]]])
+        >>> round(evaluate(estimand, joint, {"X": 1, "Y": 1}), 4)
+        0.5833
+        >>> round(evaluate(estimand, joint, contrast={"X": (0, 1)}), 4)
+        0.2083
+    """
+    asked = questions(estimand, values, contrast)
+    if isinstance(source, Mapping) or is_law(source):
+        if options:
+            raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
+        tables = Tables.of(source, estimand.expression.names)
+        return float(sum(question.sign * tables.number(question) for question in asked))
+    from causal_pyro_models.inference.identified import evaluate_on
+
+    return evaluate_on(source, estimand, asked, **options)
+
+
+def is_law(source: Any) -> bool:
+    """Whether a source is a joint law, rather than data or a model."""
+    return isinstance(source, JointTable) or all(hasattr(source, part) for part in ("names", "states", "probabilities"))
+
+
+@dataclass(frozen=True)
+class Question:
+    """An expression whose symbols have values, but for the outcome whose mean is asked for.
+
+    Attributes:
+        sign: what it counts for in a contrast.
+        expression: a number, or a distribution of the outcome.
+        outcome: the open outcome; None where a probability is asked for.
+        event: the outcome and its value; None where a mean is asked for.
+    """
+
+    sign: float
+    expression: Expression
+    outcome: Symbol | None
+    event: tuple[str, Any] | None
+
+
+def questions(
+    estimand: "Estimand", values: Mapping[str, Any] | None, contrast: Mapping[str, tuple[Any, Any]] | None
+) -> list[Question]:
+    """What is asked of an estimand: one question, or the two arms of a contrast."""
+    given = _checked_values(estimand, values, "values")
+    if contrast is None:
+        return [_question(estimand, given, 1.0)]
+    pairs = _checked_values(estimand, contrast, "contrast")
+    for name, pair in pairs.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise QueryError(f"the contrast of {name!r} must be a pair (control, treated), got {pair!r:.80}.")
+        if name in given:
+            raise QueryError(f"{name!r} is in values and in contrast: drop it from one.")
+    arms = [{name: pair[arm] for name, pair in pairs.items()} for arm in (0, 1)]
+    return [_question(estimand, given | arm, sign) for arm, sign in zip(arms, (-1.0, 1.0), strict=True)]
+
+
+def _checked_values(estimand: "Estimand", values: Any, what: str) -> dict[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise QueryError(f"{what} must be a dict from variable to value, got {values!r:.80}.")
+    open_names = {symbol.name for symbol in estimand.query.expression.free}
+    for name in values or {}:
+        if name not in estimand.query.names:
+            raise unknown_variable(name, estimand.query.names)
+        if name not in open_names:
+            raise QueryError(f"{name!r} has a value in the query {estimand.query} already: drop it from {what}.")
+    return {name: getattr(value, "item", lambda v=value: v)() for name, value in (values or {}).items()}
+
+
+def _question(estimand: "Estimand", given: Mapping[str, Any], sign: float) -> Question:
+    query = estimand.query
+    left = {symbol for symbol in query.expression.free if symbol.name not in given}
+    outcomes = [event for event in query.outcome if event.value in left]
+    missing = left - {event.value for event in outcomes}
+    if missing or len(outcomes) > 1:
+        names = sorted({symbol.name for symbol in missing} or {event.name for event in outcomes})
+        raise QueryError(
+            f"{query} needs values for {names}: pass values={{{names[0]!r}: ...}}. One outcome may stay open."
+        )
+    expression = estimand.expression.substitute({s: given[s.name] for s in query.expression.free if s.name in given})
+    for event in outcomes:
+        return Question(sign, expression, Symbol(event.name, next(s.primes for s in left if s == event.value)), None)
+    first = query.outcome[0]
+    return Question(sign, expression, None, (first.name, given.get(first.name, first.value)))
+
+
+class Tables:
+    """Joint tables by domain and experiment, and the numbers that follow from them."""
+
+    def __init__(self, tables: Mapping[tuple[str, frozenset[str]], JointTable], names: frozenset[str]) -> None:
+        self.tables = tables
+        self.any = next(iter(tables.values()))
+        for table in tables.values():
+            for name in names:
+                if name not in table.names:
+                    raise unknown_variable(name, table.names)
+                if table.states[name] != self.any.states[name]:
+                    raise DataError(
+                        f"{name!r} has states {table.states[name]!r:.80} in one table and others in another."
+                    )
+        self.names = [name for name in self.any.names if name in names]
+        self.tabulate = Tabulator(self.names, self._regime, self.any.index)
+
+    @classmethod
+    def of(cls, source: Any, names: frozenset[str]) -> "Tables":
+        """Tables from one law, or from a dict of them."""
+        if not isinstance(source, Mapping):
+            return cls({("", frozenset()): as_table(source)}, names)
+        tables = {}
+        for key, table in source.items():
+            if not isinstance(key, tuple) or len(key) != 2 or not isinstance(key[0], str) or isinstance(key[1], str):
+                raise DataError(
+                    f"the key of a table is (domain, names that were set), such as ('', ('Z',)), got {key!r:.80}."
+                )
+            tables[key[0], frozenset(key[1])] = as_table(table)
+        if not tables:
+            raise DataError("there are no tables: pass at least {('', ()): JointTable(...)}.")
+        return cls(tables, names)
+
+    def _regime(self, domain: str, do: frozenset[str]) -> Array:
+        if (domain, do) not in self.tables:
+            raise DataError(
+                f"the estimand needs the table of ({domain!r}, {sorted(do)}), got those of "
+                f"{[(d, sorted(names)) for d, names in self.tables]}."
+            )
+        joint = self.tables[domain, do].array(self.names)
+        others = tuple(i for i, name in enumerate(self.names) if name not in do)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(joint / joint.sum(others, keepdims=True)) if do else joint
+
+    def number(self, question: Question) -> float:
+        """The probability or the mean that a question asks for."""
+        values, axes = self.tabulate(question.expression)
+        extra = tuple(i for i, symbol in enumerate(axes) if symbol != question.outcome)  # of whose values all will do
+        known = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            values = np.where(known, values, 0.0).sum(extra) / known.sum(extra)
+        if question.outcome is not None:
+            values = (values * numbers(question.outcome.name, self.any.states)).sum()
+        if not np.isfinite(values):
+            raise DataError(
+                f"{question.expression.text():.200} divides by zero: a condition in it never happens. The effect there "
+                f"cannot be told without assumptions; see the bounds."
+            )
+        return float(values)
+
+
+def numbers(name: str, states: Mapping[str, tuple[Any, ...]]) -> Array:
+    """The states of a variable as numbers, which a mean can be taken of."""
+    try:
+        return np.array([float(state) for state in states[name]])
+    except (TypeError, ValueError):
+        raise QueryError(
+            f"{name!r} has states that are no numbers, {states[name]!r:.80}: ask for a probability, "
+            f"values={{{name!r}: ...}}."
+        ) from None

@@ -1,0 +1,133 @@
+"""Estimands on exact joint tables are the enumerated truth."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causal_pyro_models.errors import DataError, NotIdentifiableError, QueryError, UnknownVariableError
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification import Query, identify
+from causal_pyro_models.identification.evaluation import evaluate
+from causal_pyro_models.identification.joint import JointTable
+from causal_pyro_models.scm.zoo.discrete_scm import DiscreteSCM
+from tests.identification.oracles import random_admg, random_model
+
+BACK_DOOR = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+FRONT_DOOR = CausalGraph(["X", "M", "Y"], [("X", "M"), ("M", "Y")], [("X", "Y")])
+NAPKIN = CausalGraph(["W", "R", "X", "Y"], [("W", "R"), ("R", "X"), ("X", "Y")], [("W", "X"), ("W", "Y")])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_estimand_on_the_exact_joint_is_the_effect(seed):
+    """Random graphs of 5 variables with 2 or 3 states each; conditions in half of the queries."""
+    rng = np.random.default_rng(seed)
+    graph = random_admg(5, rng, 0.5, 0.25)
+    model = random_model(graph, rng, {v: int(rng.integers(2, 4)) for v in graph.variables})
+    x, y, z = rng.choice(graph.variables, 3, replace=False).tolist()
+    query = Query([y], [x], [z] if seed % 2 else [])
+    try:
+        estimand = identify(graph, query)
+    except NotIdentifiableError:
+        return
+    values = {v: 1 for v in query.names}
+    given = [(z, {x: 1}, 1)] if seed % 2 else []
+    truth = model.probability([(y, {x: 1}, 1)], given)
+    table = JointTable(graph.variables, model.joint())
+    assert evaluate(estimand, table, values) == pytest.approx(truth, abs=1e-9)
+    del values[y]
+    states = range(model.sizes[y])
+    mean = sum(k * model.probability([(y, {x: 1}, k)], given) for k in states)
+    assert evaluate(estimand, table, values) == pytest.approx(mean, abs=1e-9)
+    del values[x]
+    control = sum(k * model.probability([(y, {x: 0}, k)], [(z, {x: 0}, 1)] if given else []) for k in states)
+    found = evaluate(estimand, table, values, contrast={x: (0, 1)})
+    assert found == pytest.approx(mean - control, abs=1e-9)
+
+
+@pytest.mark.parametrize("graph", [BACK_DOOR, FRONT_DOOR, NAPKIN], ids=["back-door", "front-door", "napkin"])
+def test_states_have_names_and_other_variables_do_not_matter(graph):
+    model = random_model(graph, np.random.default_rng(0))
+    truth = model.probability([("Y", {"X": 1}, 1)])
+    joint = np.multiply.outer(model.joint(), [0.5, 0.5])
+    table = JointTable([*graph.variables, "other"], joint, {"X": ["no", "yes"], "Y": [-1.0, 3.0]})
+    estimand = identify(graph, "P(Y | do(X))")
+    assert evaluate(estimand, table, {"X": "yes", "Y": 3.0}) == pytest.approx(truth, abs=1e-9)
+    assert evaluate(estimand, table, {"X": "yes"}) == pytest.approx(3.0 * truth - (1 - truth), abs=1e-9)
+    assert evaluate(identify(graph, 'P(Y=3 | do(X="yes"))'), table) == pytest.approx(truth, abs=1e-9)
+
+
+def test_counterfactuals_and_laws_of_the_zoo():
+    scm = DiscreteSCM(
+        {
+            "Z": ((), [0.3, 0.7]),
+            "X": (("Z",), [[0.8, 0.2], [0.4, 0.6]]),
+            "Y": (("X", "Z"), [[[0.9, 0.1], [0.6, 0.4]], [[0.5, 0.5], [0.2, 0.8]]]),
+        }
+    )
+    effect = scm.probability({"Y": 1}, do={"X": 1})
+    assert evaluate(identify(BACK_DOOR, "P(Y=1 | do(X=1))"), scm.law()) == pytest.approx(effect, abs=1e-12)
+    treated = scm.counterfactual_probability({"Y": 1}, {"X": 1}, {"X": 0})
+    found = evaluate(identify(BACK_DOOR, "P(Y_{X=1}=1 | X=0)"), scm.law())
+    assert found == pytest.approx(treated, abs=1e-12)
+
+
+def test_experiments_come_as_tables_of_their_own():
+    """A randomised Z in place of the confounded one: P(y | do(x)) from P(v | do(z))."""
+    graph = CausalGraph(["Z", "X", "Y"], [("Z", "X"), ("X", "Y")], [("Z", "X"), ("Z", "Y")])
+    model = random_model(graph, np.random.default_rng(0))
+    estimand = identify(graph, "P(Y=1 | do(X=1))", experiments=["Z"])
+    randomised = JointTable(graph.variables, model.law(["Z"]) * np.array([0.3, 0.7])[:, None, None])
+    sources = {("", ()): JointTable(graph.variables, model.joint()), ("", ("Z",)): randomised}
+    assert evaluate(estimand, sources) == pytest.approx(model.probability([("Y", {"X": 1}, 1)]), abs=1e-9)
+    with pytest.raises(DataError, match=r"table of \('', \['Z'\]\)"):
+        evaluate(estimand, {("", ()): randomised})
+
+
+def test_what_never_happens_is_not_asked_about():
+    """Z = 2 has probability zero, so that P(y | x, Z = 2) is not needed; X = 1 never happens at Z = 0, which is."""
+    joint = np.zeros((3, 2, 2))
+    joint[0] = [[0.2, 0.1], [0.1, 0.1]]
+    joint[1] = [[0.1, 0.1], [0.1, 0.2]]
+    estimand = identify(BACK_DOOR, "P(Y=1 | do(X=1))")
+    assert evaluate(estimand, JointTable(["Z", "X", "Y"], joint)) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
+    joint[0] = [[0.3, 0.2], [0.0, 0.0]]
+    with pytest.raises(DataError, match=r"divides by zero.*bounds"):
+        evaluate(estimand, JointTable(["Z", "X", "Y"], joint))
+
+
+OPEN = identify(BACK_DOOR, "P(Y | do(X))")
+TABLE = JointTable(["Z", "X", "Y"], np.full((2, 2, 2), 0.125))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: evaluate(OPEN, TABLE), QueryError, r"needs values for \['X'\]"),
+        (lambda: evaluate(OPEN, TABLE, {"X": 7}), DataError, "'X' never has the value 7"),
+        (lambda: evaluate(OPEN, TABLE, {"Q": 1}), UnknownVariableError, "'Q'"),
+        (lambda: evaluate(OPEN, TABLE, {"Z": 1, "X": 1}), UnknownVariableError, "'Z'"),
+        (lambda: evaluate(OPEN, TABLE, [1]), QueryError, "dict"),
+        (lambda: evaluate(OPEN, TABLE, contrast={"X": 1}), QueryError, "pair"),
+        (lambda: evaluate(OPEN, TABLE, {"X": 0}, contrast={"X": (0, 1)}), QueryError, "in values and in contrast"),
+        (lambda: evaluate(OPEN, TABLE, {"X": 1}, seed=0), QueryError, "'seed'"),
+        (lambda: evaluate(OPEN, JointTable(["X", "Y"], [[0.25] * 2] * 2), {"X": 1}), UnknownVariableError, "'Z'"),
+        (lambda: evaluate(identify(BACK_DOOR, "P(Y=1 | do(X))"), TABLE, {"Y": 1, "X": 1}), QueryError, "already"),
+        (lambda: evaluate(identify(BACK_DOOR, "P(Y, Z | do(X))"), TABLE, {"X": 1}), QueryError, "One outcome"),
+        (lambda: evaluate(OPEN, {}, {"X": 1}), DataError, "no tables"),
+        (lambda: evaluate(OPEN, {"": TABLE}, {"X": 1}), DataError, "key of a table"),
+        (lambda: evaluate(OPEN, 3, {"X": 1}), DataError, "DataFrame"),
+        (
+            lambda: evaluate(OPEN, JointTable(["Z", "X", "Y"], np.full((2, 2, 2), 0.125), {"Y": "ab"}), {"X": 1}),
+            QueryError,
+            "no numbers",
+        ),
+    ],
+)
+def test_mistakes_are_named(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
+
+
+def test_a_dict_of_data_is_one_of_frequencies():
+    data = pd.DataFrame({"Z": [0, 0, 1, 1] * 10, "X": [0, 1] * 20, "Y": [0, 1, 1, 1] * 10})
+    assert evaluate(OPEN, {("", ()): data}, {"X": 0}) == pytest.approx(0.5)
