@@ -149,7 +149,7 @@ class Adversary(nn.Module):
     def generator_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """For each critic how false it finds the generated units, and the terms of the encoders."""
         if progress < ALONE:
-            return {"critics alone": 0.0 * sum(p.sum() for p in self.generator_parameters())}
+            return {"critics alone": 0.0 * torch.stack([p.sum() for p in self.generator_parameters()]).sum()}
         fake, real = self._fakes(batch), self._features(batch.values)
         with _fixed(self):
             losses = {
@@ -207,7 +207,7 @@ class Adversary(nn.Module):
     def _generated(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """All variables from noise, those that were set as they were; and their features."""
         model, features = self.model, {}
-        with pyro.plate("units", len(batch), dim=-1), poutine.block():
+        with poutine.block(), pyro.plate("units", len(batch), dim=-1):
             values = {name: confounder(name) for name, confounder in model.confounders.items()}
             for name in model.graph.topological_order:
                 values[name], seen = self._drawn(name, model._parents(name, values), len(batch))

@@ -1,0 +1,256 @@
+"""The contract that every model family keeps: the laws of structural causal models, and of good Pyro modules."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pyro
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO
+from scipy.stats import kstest
+
+import causal_pyro_models as cpm
+from causal_pyro_models.errors import ModelError
+from causal_pyro_models.models.data import Batch
+from causal_pyro_models.seeding import seeded
+from tests.contracts.families import FAMILIES, model_of, table, trained
+
+pytestmark = pytest.mark.filterwarnings("ignore::causal_pyro_models.errors.CausalWarning")
+
+EXACT = [name for name, family in FAMILIES.items() if family.exact]
+LATENT = [name for name in FAMILIES if name not in EXACT]
+DRAWS = 20
+every_family = pytest.mark.parametrize("name", FAMILIES)
+
+
+def evidence_of(model, units=30):
+    return {name: table()[name][:units] for name in model.variables}
+
+
+def draws_of(name):
+    """Where there are latents, a few draws of them."""
+    return None if FAMILIES[name].exact else DRAWS
+
+
+def check_same(values, evidence, names, relative=1e-5):
+    for name in names:
+        expected = evidence[name].expand_as(values[name])
+        if expected.is_floating_point():
+            scale = max(1.0, float(evidence[name].abs().max()))
+            assert float((values[name] - expected).abs().max()) <= relative * scale, name
+        else:
+            assert torch.equal(values[name], expected), name
+
+
+@every_family
+def test_consistency_the_factual_world_is_the_evidence(name):
+    model = model_of(name)
+    evidence = evidence_of(model)
+    world = cpm.counterfactual(model, evidence, do={}, num_samples=draws_of(name), seed=0)
+    check_same(world, evidence, model.variables)
+
+
+@every_family
+def test_effectiveness_and_locality(name):
+    model = model_of(name)
+    evidence = evidence_of(model)
+    world = cpm.counterfactual(model, evidence, do={"K": torch.tensor(2)}, num_samples=draws_of(name), seed=0)
+    assert bool((world["K"] == 2).all())
+    check_same(world, evidence, ["X", "B"])
+    assert not torch.allclose(world["Y"], evidence["Y"].expand_as(world["Y"]))
+
+
+@every_family
+@pytest.mark.parametrize("forced", ["X", "B", "K", "Y"])
+def test_composition_forcing_what_would_have_been_changes_nothing(name, forced):
+    model = model_of(name)
+    evidence = evidence_of(model)
+    world = cpm.counterfactual(model, evidence, do={forced: evidence[forced]}, num_samples=draws_of(name), seed=0)
+    check_same(world, evidence, model.variables)
+
+
+@every_family
+def test_two_worlds_with_the_same_noise_and_action_never_differ(name):
+    model = model_of(name)
+    action = {"X": 0.5, "B": 1.0}
+    worlds = cpm.worlds(
+        model, evidence_of(model), {"one": action, "two": dict(action)}, num_samples=draws_of(name), seed=0
+    )
+    for site, values in worlds["one"].items():
+        assert torch.equal(values, worlds["two"][site]), site
+
+
+@every_family
+def test_all_randomness_is_in_the_abducted_noise(name):
+    """The noise determines the world, whatever the random state is when the world is run."""
+    model = model_of(name)
+    noise = cpm.abduct(model, evidence_of(model), num_samples=draws_of(name), seed=0)
+    one, two = (cpm.counterfactual(model, noise, do={"B": 1.0}, seed=seed) for seed in (1, 2))
+    for site, values in one.items():
+        assert torch.equal(values, two[site]), site
+
+
+@every_family
+def test_law_of_abducted_noise(name):
+    """Kolmogorov-Smirnov on 1,500 units of the model itself: over the bound with probability 2 exp(-2 * 2.5**2) = 7e-6.
+
+    A latent's draw from its approximate posterior, weighted, deviates by what the family states.
+    """
+    family, model = FAMILIES[name], model_of(name)
+    values = cpm.sample(model, 1_500, seed=3)
+    observed = {site: values[site] for site in model.variables}
+    noise = cpm.abduct(model, observed, num_samples=draws_of(name), seed=4)
+    for site in [f"U_{name}" for name in ("X", "Y", *(["V"] if family.vector else []))]:
+        drawn = noise[site] if noise.num_draws is None else _resampled(noise, site)
+        law = "norm" if _is_normal(model, site) else None
+        if law is None:
+            continue
+        for column in drawn.reshape(len(drawn), -1).T:
+            distance = kstest(column.double().numpy(), law).statistic
+            assert distance < 2.5 / math.sqrt(len(drawn)) + family.deviation, site
+
+
+def _resampled(noise, site):
+    """One of the draws of each unit, chosen by its weight."""
+    chosen = torch.distributions.Categorical(logits=noise.log_weights.T).sample()
+    return noise[site][chosen, torch.arange(len(chosen))]
+
+
+def _is_normal(model, site):
+    trace = poutine.trace(cpm.exogenize(model)).get_trace()
+    law = trace.nodes[site]["fn"]
+    while hasattr(law, "base_dist"):
+        law = law.base_dist
+    return isinstance(law, torch.distributions.Normal)
+
+
+@every_family
+def test_exogenize_leaves_the_joint_density_unchanged(name):
+    model = model_of(name)
+    evidence = {site: value[:7] for site, value in evidence_of(model).items()}
+
+    def run():
+        with pyro.plate("units", 7):
+            model()
+
+    latents = poutine.trace(poutine.condition(run, evidence)).get_trace()
+    held = {site: latents.nodes[site]["value"] for site in latents.stochastic_nodes if site not in evidence}
+    plain = latents.log_prob_sum()
+    explicit = poutine.condition(
+        cpm.exogenize(poutine.condition(run, evidence)), {f"U_{site}": value for site, value in held.items()}
+    )
+    torch.testing.assert_close(poutine.trace(explicit).get_trace().log_prob_sum(), plain, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_log_prob_equals_the_density_of_the_trace(name):
+    model = model_of(name)
+    evidence = evidence_of(model)
+
+    def run():
+        with pyro.plate("units", 30):
+            model()
+
+    trace = poutine.trace(poutine.condition(run, evidence)).get_trace()
+    trace.compute_log_prob()
+    expected = sum(trace.nodes[site]["log_prob"] for site in model.variables)
+    torch.testing.assert_close(model.log_prob(evidence), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_the_loss_is_minus_the_evidence_lower_bound(name):
+    """Means of 150 draws each; their difference is beyond 5 standard errors with probability 6e-7."""
+    model = model_of(name)
+    evidence = evidence_of(model, units=10)
+
+    def run(observed):
+        with pyro.plate("units", 10):
+            return poutine.condition(cpm.exogenize(poutine.condition(model, observed)), {})()
+
+    def guide(observed):
+        with pyro.plate("units", 10):
+            model.guide(observed)
+
+    with torch.no_grad(), pyro.validation_enabled(False):
+        bound = torch.tensor([Trace_ELBO().loss(run, guide, evidence) / 10 for _ in range(150)])
+        ours = torch.stack([sum(model.losses(Batch(evidence), 1.0).values()) for _ in range(150)])
+    error = math.sqrt((bound.var() + ours.var()) / 150)
+    assert abs(float(bound.mean() - ours.mean())) < 5 * error + 1e-4
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_models_with_latents_say_that_they_have_no_density(name):
+    with pytest.raises(ModelError, match="closed form|hidden confounding"):
+        model_of(name).log_prob(evidence_of(model_of(name)))
+
+
+@every_family
+def test_parameters_survive_wrapping(name):
+    model = model_of(name)
+    own = {id(p) for p in model.parameters()}
+    for wrapped in (cpm.intervene(model, {"B": 1.0}), cpm.exogenize(model)):
+        assert {id(p) for p in wrapped.parameters()} == own
+
+
+@every_family
+def test_gradients_are_finite_and_flow_to_every_node(name):
+    model = model_of(name)
+    losses = model.losses(Batch(evidence_of(model, 100)), 1.0)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(sum(losses.values()), weights, allow_unused=True)
+    assert all(bool(torch.isfinite(g).all()) for g in gradients if g is not None)
+    reached = {id(p) for p, g in zip(weights, gradients, strict=True) if g is not None and bool(g.abs().sum() > 0)}
+    for site, node in model.nodes.items():
+        assert reached & {id(p) for p in node.parameters()}, site
+
+
+@every_family
+def test_do_masks_the_right_terms(name):
+    """A variable that was set has no term; those of the others stay, where no hidden cause joins them."""
+    model = model_of(name)
+    values = evidence_of(model)
+    was_set = torch.arange(30) < 15
+    with seeded(0), torch.no_grad():
+        free = model.unit_losses(values, {}, 1.0)
+    with seeded(0), torch.no_grad():
+        masked = model.unit_losses(values, {"K": was_set}, 1.0)
+    assert bool((masked["K"][was_set] == 0).all())
+    for site in model.variables:
+        rows = ~was_set if site == "K" else torch.ones(30, dtype=torch.bool)
+        torch.testing.assert_close(masked[site][rows], free[site][rows])
+
+
+@every_family
+def test_the_same_seed_gives_the_same_bits(name):
+    one, two = model_of(name), trained(FAMILIES[name])
+    for key, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[key]), key
+    first, second = (cpm.sample(one, 50, seed=5) for _ in range(2))
+    assert all(torch.equal(first[site], second[site]) for site in first)
+
+
+@every_family
+def test_every_verb_answers(name):
+    model = model_of(name)
+    evidence = {site: value[:5] for site, value in evidence_of(model).items()}
+    drawn = cpm.sample(cpm.intervene(model, {"B": 1.0}), 200, seed=0)
+    assert bool((drawn["B"] == 1).all()) and drawn["Y"].shape == (200,)
+    assert drawn["K"].dtype == torch.int64
+    average = cpm.ate(model, {"B": (0.0, 1.0)}, "Y", num_samples=500, seed=0)
+    assert math.isfinite(float(average.value)) and float(average.standard_error) > 0
+    single = cpm.ite(model, evidence, {"B": (0.0, 1.0)}, "Y", num_samples=draws_of(name), seed=0)
+    assert single.value.shape == (5,) and bool(torch.isfinite(single.value).all())
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_draws_come_with_weights_and_diagnostics(name):
+    model = model_of(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        noise = cpm.abduct(model, evidence_of(model, 5), num_samples=50, seed=0)
+    assert noise.log_weights.shape == (50, 5)
+    assert noise.ess.shape == (5,) and bool((noise.ess >= 1).all()) and bool((noise.ess <= 50 + 1e-3).all())
+    assert noise.pareto_k.shape == (5,)
