@@ -74,7 +74,10 @@ def recover(graph: CausalGraph, query: Query | str, selection: str, external: Na
         if found:
             return found.substitute({Symbol(t.name): t.value for t in _all_terms(query)}).simplify()
     sources = [Unbiased(graph, measured=known), Biased(graph, selection=selection)]
-    return identify_from(graph, query, sources if known else sources[1:])
+    try:
+        return identify_from(graph, query, sources if known else sources[1:])
+    except NotIdentifiableError as failure:
+        raise NotIdentifiableError(f"not recovered from the selected units: {failure}", failure.witness) from None
 
 
 def _all_terms(query: Query) -> tuple[Term, ...]:
