@@ -183,7 +183,7 @@ def test_the_loss_is_minus_the_evidence_lower_bound(name):
 
 @pytest.mark.parametrize("name", LATENT)
 def test_models_with_latents_say_that_they_have_no_density(name):
-    with pytest.raises(ModelError, match="closed form|hidden confounding"):
+    with pytest.raises(ModelError, match=r"closed form|hidden confounding"):
         model_of(name).log_prob(evidence_of(model_of(name)))
 
 
