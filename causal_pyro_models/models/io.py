@@ -1,68 +1,84 @@
-"""Trained models in files: tensors in safetensors, their description in its JSON header. Nothing in a file is run."""
+"""Trained models in files: tensors in safetensors, and how the model is built in its JSON header. Nothing is run."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import inspect
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import nn
 
-from causal_pyro_models.errors import CausalError, FormatError, MissingFileError, ModelError, QueryError
+from causal_pyro_models.errors import CausalError, FormatError, ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.flow import CausalFlow, LocationScale, Spline
-from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.models.variables import Binary, Categorical, Continuous
+from causal_pyro_models.models import additive, flow, gan, noise, regression, vae, variables
+from causal_pyro_models.models.files import read_file, write_file
+from causal_pyro_models.models.structural import Node, StructuralCausalModel
 
-FORMAT = "causal_pyro_models"
-VERSION = 1
+FORMAT = "causal_pyro_models.save"
+VERSION = 2
+LARGEST = 1_000_000  # size that a description may ask for
 
-_VARIABLES = {kind.__name__: kind for kind in (Continuous, Binary, Categorical)}
-_RESIDUALS = {kind.__name__: kind for kind in (LocationScale, Spline)}
+Kind = TypeVar("Kind", bound=type)
+
+_KINDS: dict[str, type] = {"CausalGraph": CausalGraph, "StructuralCausalModel": StructuralCausalModel}
+for module in (additive, flow, gan, noise, regression, vae, variables):
+    for found in vars(module).values():
+        if isinstance(found, type) and (is_dataclass(found) or issubclass(found, Node | StructuralCausalModel)):
+            _KINDS.setdefault(found.__name__, found)
+_CLASSES: dict[str, type[nn.Module]] = {**regression.ACTIVATIONS, **regression.NORMALISATIONS}
+
+
+def register(kind: Kind) -> Kind:
+    """Let ``save`` and ``load`` know a class of nodes, or of their settings; returns it, so that it may decorate.
+
+    Every parameter of its ``__init__`` must be kept as an attribute of the same name, and be a number, a string, a kind
+    of variable, another registered object, or a tuple or dict of these.
+
+    Raises:
+        ModelError: there is another class of this name.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> @register
+        ... class Noisy(Node):
+        ...     def __init__(self, variable=variables.Continuous(), scale=1.0):
+        ...         super().__init__(variable)
+        ...         self.scale = scale
+        ...     def distribution(self, parents):
+        ...         return dist.Normal(sum(parents.values(), torch.tensor(0.0)), self.scale)
+        >>> described(Noisy(scale=2.0))["settings"]["scale"]
+        2.0
+    """
+    if _KINDS.setdefault(kind.__name__, kind) is not kind:
+        raise ModelError(f"there is a class {kind.__name__} in files of models already: give it another name.")
+    return kind
 
 
 def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
-    """Write a model to a file, to be read by ``load``.
+    """Write a model of any family, or of mixed ones, to a file, to be read by ``load``.
 
     Args:
-        model: a ``CausalFlow``.
-        path: the file; by custom it ends in ``.safetensors``. One that exists is overwritten.
+        model: a ``CausalFlow`` or another ``StructuralCausalModel``; nodes of one's own need ``register``.
+        path: the file; by custom it ends in ``.safetensors``. One that exists is replaced.
 
     Raises:
-        ModelError: the model is of a family that has no file format.
+        ModelError: the model is of a family that has no file format, or has a part that is not registered.
         MissingFileError: there is no such folder.
         QueryError: the path is that of a folder, or cannot be written.
     """
-    _check_path(path)
-    if Path(path).is_dir():
-        raise QueryError(f"{str(path)!r} is a folder: name a file in it, such as model.safetensors.")
-    if not Path(path).parent.is_dir():
-        raise MissingFileError(f"there is no folder {Path(path).parent} to write {path} to: make it first.")
-    if type(model) is not CausalFlow:
+    if not isinstance(model, StructuralCausalModel):
         raise ModelError(
-            f"only a CausalFlow can be saved, got {type(model).__name__}. Save its state_dict() beside the code that "
-            f"builds it."
+            f"save writes a StructuralCausalModel, such as a CausalFlow, got {type(model).__name__}. Save its "
+            f"state_dict() beside the code that builds it."
         )
-    description = {
-        "model": "CausalFlow",
-        "graph": {"variables": model.graph.variables, "edges": model.graph.edges},
-        "variables": {name: _described(variable) for name, variable in model.variables.items()},
-        "residual": _described(model.residual),
-        "hidden": model.hidden,
-    }
-    header = {"format": FORMAT, "version": str(VERSION), "description": json.dumps(description)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        save_file(tensors, path, metadata=header)
-    except (SafetensorError, OSError) as error:
-        raise QueryError(f"{str(path)!r} cannot be written ({error}): name another file.") from error
+    description = {"model": described(model), "imputed": list(model.imputer.names) if model.imputer else []}
+    write_file(path, FORMAT, VERSION, description, model.state_dict())
 
 
-def load(path: str | PathLike[str]) -> CausalFlow:
+def load(path: str | PathLike[str]) -> StructuralCausalModel:
     """The model in a file that ``save`` wrote, bit for bit, on the CPU.
 
     Args:
@@ -72,27 +88,15 @@ def load(path: str | PathLike[str]) -> CausalFlow:
         FormatError: the file is truncated, of another kind or version, or its parts contradict each other.
         MissingFileError: there is no such file.
     """
-    _check_path(path)
-    if not Path(path).is_file():
-        raise MissingFileError(f"there is no file {str(path)!r}: give the path that it was saved under.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FormatError(f"{path} is no safetensors file, or is truncated ({error}): save the model again.") from error
-    if header.get("format") != FORMAT:
-        raise FormatError(f"{path} was not written by {FORMAT}.save: its header has no format {FORMAT!r}.")
-    if header.get("version") != str(VERSION):
-        raise FormatError(
-            f"{path} has version {header.get('version')!r} of the format, this release reads version {VERSION}. "
-            f"Use the release that wrote it, or train the model again."
-        )
+    description, tensors = read_file(path, FORMAT, VERSION)
     try:
         with torch.device("meta"):  # no memory is taken for what a header claims
-            model = _rebuilt(json.loads(header["description"]))
+            model = restored(description["model"])
+            if not isinstance(model, StructuralCausalModel):
+                raise ModelError(f"it holds {type(model).__name__}")
+            model.impute_with(description["imputed"])
         model.load_state_dict(tensors, assign=True)
-    except (CausalError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+    except (CausalError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise FormatError(
             f"{path} does not describe a model that fits its tensors ({type(error).__name__}: {error!s:.240}): save "
             f"the model again."
@@ -101,35 +105,65 @@ def load(path: str | PathLike[str]) -> CausalFlow:
     return model
 
 
-def _check_path(path: object) -> None:
-    if not isinstance(path, str | PathLike):
-        raise QueryError(f"the path of a file must be a string or a path, got {path!r:.80}.")
+def described(part: Any) -> Any:
+    """How an object is built, in what JSON can hold.
+
+    Raises:
+        ModelError: a part of it is not registered.
+    """
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, list | tuple):
+        return [described(item) for item in part]
+    if isinstance(part, Mapping):
+        return {"items": [[described(key), described(value)] for key, value in part.items()]}
+    if isinstance(part, type) and part in _CLASSES.values():
+        return {"class": part.__name__}
+    kind: type = type(part)
+    if _KINDS.get(kind.__name__) is not kind:
+        raise ModelError(
+            f"{kind.__name__} has no place in files of models: decorate it with causal_pyro_models.models.io.register, "
+            f"or save the model's state_dict() beside the code that builds it."
+        )
+    if missing := [name for name in _settings(kind) if not hasattr(part, name)]:
+        raise ModelError(f"{kind.__name__} does not keep its setting {missing[0]!r} as an attribute, which files need.")
+    return {"kind": kind.__name__, "settings": {name: described(getattr(part, name)) for name in _settings(kind)}}
 
 
-def _check_tensors(path: str | PathLike[str], model: CausalFlow) -> None:
-    parameters = dict(model.named_parameters())
-    kinds = {tensor.dtype for tensor in model.state_dict().values()}
-    if len(kinds) != 1 or not next(iter(kinds)).is_floating_point:
+def restored(description: Any) -> Any:
+    """The object that was described.
+
+    Raises:
+        ModelError: the description is of no such object.
+    """
+    if isinstance(description, list):
+        return tuple(restored(item) for item in description)
+    if not isinstance(description, dict):
+        if isinstance(description, int) and abs(description) > LARGEST:
+            raise ModelError(f"no setting is as large as {description}")
+        return description
+    if "items" in description:
+        return {restored(key): restored(value) for key, value in description["items"]}
+    if "class" in description:
+        return _CLASSES[description["class"]]
+    kind, settings = _KINDS[description["kind"]], description["settings"]
+    if settings.keys() != set(_settings(kind)):
+        raise ModelError(f"{kind.__name__} has the settings {_settings(kind)}, got {list(settings)}")
+    labels = settings.get("labels")
+    if labels == []:
+        raise ModelError(f"{kind.__name__} has no labels")
+    built = {name: restored(value) for name, value in settings.items() if name != "labels"}
+    return kind(**built) if labels is None else kind(**built, labels=tuple(labels))
+
+
+def _settings(kind: type) -> list[str]:
+    return [name for name in inspect.signature(kind).parameters]
+
+
+def _check_tensors(path: str | PathLike[str], model: StructuralCausalModel) -> None:
+    kinds = {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()}
+    if len(kinds) > 1:
         raise FormatError(f"{path} has tensors of the types {sorted(map(str, kinds))}, expected one floating type.")
-    for name, parameter in parameters.items():
-        if not bool(torch.isfinite(parameter).all()):
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point() or not bool(torch.isfinite(parameter).all()):
             raise FormatError(f"{path} has values in {name} that are not finite.")
-
-
-def _described(part: Any) -> dict[str, Any]:
-    return {"kind": type(part).__name__, **asdict(part)}
-
-
-def _restored(description: dict[str, Any], kinds: dict[str, Any]) -> Any:
-    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in description.items() if name != "kind"}
-    return kinds[description["kind"]](**settings)
-
-
-def _rebuilt(description: dict[str, Any]) -> CausalFlow:
-    graph = description["graph"]
-    return CausalFlow(
-        CausalGraph(graph["variables"], [tuple(edge) for edge in graph["edges"]]),
-        {name: _restored(variable, _VARIABLES) for name, variable in description["variables"].items()},
-        _restored(description["residual"], _RESIDUALS),
-        tuple(description["hidden"]),
-    )

@@ -290,6 +290,8 @@ class StructuralCausalModel(nn.Module):
 
     def impute_with(self, names: Collection[str]) -> None:
         """Make a guide for missing values of these variables, or none where there are none."""
+        if unknown := [name for name in names if name not in self.variables]:
+            raise unknown_variable(unknown[0], self.variables)
         like = next(self.parameters(), torch.empty(()))
         missing = [name for name in self.graph.topological_order if name in names]
         self.imputer = Imputer(self.variables, missing).to(like.device, like.dtype) if missing else None

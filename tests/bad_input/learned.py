@@ -22,7 +22,7 @@ from causal_pyro_models.errors import (
     QueryError,
     UnknownVariableError,
 )
-from causal_pyro_models.models import Binary, Categorical, Continuous, LocationScale, Node, Spline, infer_variables
+from causal_pyro_models.models import Binary, Categorical, Continuous, LocationScale, Node, Spline, infer_variables, io
 from tests.bad_input.case import Bad
 
 nan, inf = float("nan"), float("inf")
@@ -179,20 +179,15 @@ def shortened(path):
     path.write_bytes(path.read_bytes()[:-50])
 
 
-def described(description, version="1", format="causal_pyro_models"):
+def described(description, version="2", format="causal_pyro_models.save"):
     header = {"format": format, "version": version, "description": description}
     return lambda path: save_file({"a": torch.zeros(1)}, path, metadata=header)
 
 
 def description(**changes):
-    model = {
-        "model": "CausalFlow",
-        "graph": {"variables": ["X"], "edges": []},
-        "variables": {"X": {"kind": "Continuous"}},
-        "residual": {"kind": "LocationScale"},
-        "hidden": [4],
-    }
-    return {**model, **changes}
+    """That of a flow of one variable, with some settings changed."""
+    settings = io.described(CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}, LocationScale(), hidden=(4,)))
+    return {"model": {**settings, "settings": {**settings["settings"], **changes}}, "imputed": []}
 
 
 def resized(path):
@@ -219,7 +214,7 @@ FILES = [
     Bad("a file of another version", FormatError, ("version", "'99'"), lambda: stored(described("{}", version="99"))),
     Bad("a file of another format", FormatError, ("format",), lambda: stored(described("{}", format="other"))),
     Bad("a file with a broken description", FormatError, ("describe",), lambda: stored(described("{"))),
-    Bad("a file with an empty description", FormatError, ("describe", "graph"), lambda: stored(described("{}"))),
+    Bad("a file with an empty description", FormatError, ("describe", "model"), lambda: stored(described("{}"))),
     Bad("a model that has no format", ModelError, ("CausalFlow", "Linear"), lambda: save(torch.nn.Linear(1, 1), "never.safetensors")),
     Bad("None to be saved", ModelError, ("CausalFlow", "NoneType"), lambda: save(None, "never.safetensors")),
     Bad("a file that is not there", MissingFileError, ("nowhere.safetensors", "no file"), lambda: load("nowhere.safetensors")),
@@ -228,7 +223,7 @@ FILES = [
     Bad("a file that is nested without end", FormatError, ("describe", "RecursionError"), lambda: stored(described("[" * 100_000))),
     Bad("a file of a model of another size", FormatError, ("describe", "fits its tensors", "save the model again"), lambda: stored(resized)),
     Bad("a file of a model far too large", FormatError, ("describe", "fits its tensors"), lambda: stored(described(json.dumps(description(hidden=[10**12]))))),
-    Bad("a file with an unknown setting", FormatError, ("describe", "'depth'"), lambda: stored(described(json.dumps(description(variables={"X": {"kind": "Continuous", "depth": 3}}))))),
+    Bad("a file with an unknown setting", FormatError, ("describe", "'depth'"), lambda: stored(described(json.dumps(description(variables={"items": [["X", {"kind": "Continuous", "settings": {"depth": 3}}]]}))))),
     Bad("a file with weights of NaN", FormatError, ("not finite", "conditioner"), lambda: stored(spoilt)),
     Bad("a file name of no character", MissingFileError, ("no file ''",), lambda: load("")),
     Bad("a file name that cannot be", MissingFileError, ("no file",), lambda: load("a\0b")),

@@ -7,10 +7,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from causal_pyro_models import counterfactual, sample
 from causal_pyro_models.errors import FormatError, ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline, load, save
-from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.models.additive import AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.flow import CategoricalNode, FlowNode
+from causal_pyro_models.models.gan import CausalGAN, GANNode
+from causal_pyro_models.models.io import described, register
+from causal_pyro_models.models.noise import Laplace, Learned, StudentT
+from causal_pyro_models.models.regression import Linear, Network, Smooth
+from causal_pyro_models.models.structural import Node, StructuralCausalModel
+from causal_pyro_models.models.vae import CausalVAE, VAENode
+from causal_pyro_models.seeding import seeded
 
 GRAPH = CausalGraph(["c", "b", "x"], [("b", "c"), ("c", "x"), ("b", "x")])
 KINDS = {"b": Binary(("no", "yes")), "c": Categorical(3, ("p", "q", "r")), "x": Continuous()}
@@ -59,26 +68,70 @@ def test_foreign_files_are_refused(file, content):
         load(file)
 
 
+def flow(**changes):
+    """The description of a flow with some settings changed."""
+    whole = described(CausalFlow(GRAPH, KINDS, hidden=(4,)))
+    return {**whole, "settings": {**whole["settings"], **changes}}
+
+
+def spline(bins, bound=3.0):
+    return {"kind": "Spline", "settings": {"bins": bins, "bound": bound}}
+
+
+def kinds(**changes):
+    return {"items": [[name, changes.get(name, described(kind))] for name, kind in KINDS.items()]}
+
+
 @pytest.mark.parametrize(
-    "change",
+    "model",
     [
-        {"model": None, "graph": {"variables": ["b"], "edges": []}},
-        {"graph": {"variables": ["b", "c", "x"], "edges": [["b", "c"], ["c", "b"]]}},
-        {"graph": 7},
-        {"variables": {"b": {"kind": "__import__"}}},
-        {"residual": {"kind": "Spline", "bins": 10**9, "bound": 4.0}},
-        {"residual": {"kind": "Spline", "bins": "8", "bound": 4.0}},
-        {"residual": []},
-        {"hidden": [10**12]},
-        {"hidden": [-1]},
-        {"hidden": ["4"]},
-        {"hidden": None},
+        None,
+        "CausalFlow",
+        ["CausalFlow"],
+        {"kind": "CausalFlow"},
+        {"kind": "__import__", "settings": {"name": "os"}},
+        {"kind": "Module", "settings": {}},
+        {"class": "SiLU"},
+        {"class": "Linear"},
+        described(GRAPH),
+        described(LocationScale()),
+        flow(graph=7),
+        flow(graph={"kind": "CausalGraph", "settings": {"variables": ["b"], "edges": [], "bidirected": []}}),
+        flow(
+            graph={
+                **described(GRAPH),
+                "settings": {"variables": ["b", "c", "x"], "edges": [["b", "c"], ["c", "b"]], "bidirected": []},
+            }
+        ),
+        flow(variables=kinds(b={"kind": "__import__", "settings": {}})),
+        flow(variables=kinds(b={"kind": "Categorical", "settings": {"k": 10**9, "labels": []}})),
+        flow(variables=kinds(b={"kind": "Categorical", "settings": {"k": 10**5, "labels": []}})),
+        flow(variables=kinds(b={"kind": "Binary", "settings": {"labels": [[0], [1]]}})),
+        flow(variables=kinds(x={"kind": "Continuous", "settings": {"dim": 10**9}})),
+        flow(variables=kinds(x={"kind": "Continuous", "settings": {}})),
+        flow(variables={"items": 3}),
+        flow(residual=spline(10**9)),
+        flow(residual=spline("8")),
+        flow(residual=spline(8, float("nan"))),
+        flow(residual=[]),
+        flow(hidden=[10**12]),
+        flow(hidden=[10**5] * 4),
+        flow(hidden=[-1]),
+        flow(hidden=["4"]),
+        flow(depth=3),
     ],
 )
-def test_hostile_descriptions_are_refused(file, change):
-    meta = header(file)
-    meta["description"] = json.dumps({**json.loads(meta["description"]), **change})
-    save_file(load_file(file), file, metadata=meta)
+def test_hostile_descriptions_are_refused(file, model):
+    text = json.dumps({"model": model, "imputed": []})
+    save_file(load_file(file), file, metadata={**header(file), "description": text})
+    with pytest.raises(FormatError, match="does not describe"):
+        load(file)
+
+
+@pytest.mark.parametrize("imputed", [None, 7, ["b"], ["q", "b"], [["b"]]])
+def test_hostile_guides_are_refused(file, imputed):
+    text = json.dumps({"model": flow(), "imputed": imputed})
+    save_file(load_file(file), file, metadata={**header(file), "description": text})
     with pytest.raises(FormatError, match="does not describe"):
         load(file)
 
@@ -107,8 +160,8 @@ def test_wrong_tensors_are_refused(file):
 
 
 def test_other_versions_are_explained(file):
-    save_file(load_file(file), file, metadata={**header(file), "version": "2"})
-    with pytest.raises(FormatError, match="version '2' of the format, this release reads version 1"):
+    save_file(load_file(file), file, metadata={**header(file), "version": "1"})
+    with pytest.raises(FormatError, match="version '1' of the format, this release reads version 2"):
         load(file)
     save_file(load_file(file), file)
     with pytest.raises(FormatError, match="no format"):
@@ -118,6 +171,70 @@ def test_other_versions_are_explained(file):
 def test_missing_file_and_unsavable_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load(tmp_path / "nowhere")
-    flow = CausalFlow(CausalGraph(["X"], []), {"X": Continuous()})
-    with pytest.raises(ModelError, match="StructuralCausalModel"):
-        save(StructuralCausalModel(flow.graph, flow.nodes), tmp_path / "model")
+    with pytest.raises(ModelError, match=r"Own has no place .*register"):
+        save(StructuralCausalModel(CausalGraph(["X"], []), {"X": Own()}), tmp_path / "model")
+
+
+class Own(Node):
+    """A node that files do not know."""
+
+
+class Forgetful(Node):
+    """A node that does not keep a setting."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+
+
+def test_nodes_of_ones_own_are_registered(tmp_path):
+    register(Forgetful)
+    with pytest.raises(ModelError, match="Forgetful does not keep its setting 'scale'"):
+        described(Forgetful())
+    with pytest.raises(ModelError, match="another name"):
+        register(type("FlowNode", (Node,), {}))
+
+
+CHAIN = CausalGraph(["A", "B", "C"], [("A", "B"), ("B", "C"), ("A", "C")])
+MIXED = {"A": Continuous(2), "B": Categorical(3, ("u", 1, 2.5)), "C": Continuous()}
+MODELS = [
+    NeuralCausalModel(CHAIN, {"A": 1, "B": Binary(), "C": 1}, Linear(), Laplace(), heteroscedastic=True),
+    NeuralCausalModel(CHAIN, dict.fromkeys("ABC", 1), Network((5,), torch.nn.Tanh, torch.nn.LayerNorm), Learned()),
+    CausalVAE(CHAIN, MIXED, latent={"A": 3, "B": 0, "C": 1}, hidden=(6,), beta=2.0),
+    CausalVAE(CausalGraph(["A", "B"], [("A", "B")], [("A", "B")]), {"A": 1, "B": Binary()}, confounder_dim=2),
+    CausalGAN(CHAIN, {"A": 1, "B": Binary(), "C": 1}, hidden=(6,)),
+    StructuralCausalModel(
+        CHAIN,
+        {
+            "A": VAENode(Continuous(2), latent=1, hidden=(4,), annealed=0.5),
+            "B": CategoricalNode(MIXED["B"], hidden=(4,)),
+            "C": AdditiveNoiseNode(Continuous(), Smooth(4), StudentT()),
+        },
+    ),
+    StructuralCausalModel(CHAIN, {"A": FlowNode(), "B": GANNode(Binary()), "C": VAENode(decoder=FlowNode())}),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_every_family_and_mixture_comes_back(tmp_path, model):
+    model.impute_with(model.graph.variables[:1])
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert type(again) is type(model) and again.graph == model.graph and again.variables == model.variables
+    old, new = model.state_dict(), again.state_dict()
+    assert list(old) == list(new) and all(torch.equal(old[name], new[name]) for name in old)
+    one, other = (sample(m, 20, seed=0) for m in (model, again))
+    assert all(torch.equal(one[name], other[name]) for name in model.graph.variables)
+    evidence = {name: one[name] for name in model.graph.variables}
+    one, other = (
+        counterfactual(m, evidence, {"A": evidence["A"] + 1.0}, num_samples=3, seed=0) for m in (model, again)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in model.graph.variables)
+    batches = [
+        m.encode({name: model.variables[name].decode(value) for name, value in evidence.items()})
+        for m in (model, again)
+    ]
+    with seeded(1):
+        loss = sum(model.losses(batches[0], 1.0).values())
+    with seeded(1):
+        assert torch.equal(loss, sum(again.losses(batches[1], 1.0).values()))
+    assert described(again) == described(model)
