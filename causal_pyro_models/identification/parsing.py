@@ -91,7 +91,7 @@ class Reader:
 
     def __init__(self, text: str, what: str, variable: Callable[[str], str]) -> None:
         if not isinstance(text, str):
-            raise QueryError(f"expected the text of a {what}, got {text!r:.80}.")
+            raise QueryError(f"the {what} must be text, got {text!r:.80}.")
         self.text = text
         self.what = what
         self.variable = variable

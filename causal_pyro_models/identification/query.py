@@ -128,7 +128,8 @@ class _Names(Text):
     def symbol(self, name: str, primes: int) -> str:
         """The variable itself for x, an equation for x'."""
         plain = self.name(name)
-        return f"{plain}={name.lower()}{primes * chr(39)}" if primes else plain
+        marks = "'" * primes
+        return f"{plain}={name.lower()}{marks}" if marks and plain == name else plain + marks
 
 
 def _events(events: Events, side: str) -> tuple[Term, ...]:

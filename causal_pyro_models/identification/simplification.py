@@ -173,9 +173,9 @@ def _marginal(symbol: Symbol, factor: Expression) -> Expression | None:
         return None if isinstance(inner, Fraction) else inner
     if not isinstance(factor, Probability):
         return None
-    holders = [t for t in factor.terms if symbol in t.symbols()]
-    if len(holders) != 1 or holders[0].value != symbol or holders[0] not in factor.outcome or holders[0].do:
-        return None
+    holders = [t for t in factor.terms for held in t.symbols() if held == symbol]
+    if len(holders) != 1 or holders[0].value != symbol or holders[0] not in factor.outcome:
+        return None  # it stands elsewhere too: in a condition, an action, a world
     outcome = tuple(t for t in factor.outcome if t != holders[0])
     return Probability(outcome, factor.given, factor.do, factor.domain) if outcome else ONE
 
