@@ -135,13 +135,14 @@ def _enumerated(program: Program, names: Sequence[str]) -> JointTable:
             raise unknown_site(name, program.sites)
     free = {name: site for name, site in program.sites.items() if not site.deterministic}
     axes = [torch.tensor(list(_states(site.support) or ()), dtype=site.dtype) for site in free.values()]
-    grids = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
+    places = torch.meshgrid(*(torch.arange(len(axis)) for axis in axes), indexing="ij")
+    grids = [axis[place.reshape(-1)] for axis, place in zip(axes, places, strict=True)]
     with torch.no_grad():
         data = dict(zip(free, grids, strict=True))
-        conditioned = poutine.condition(program.batched(len(grids[0])), data=data)  # type: ignore[no-untyped-call]
+        conditioned = poutine.condition(program.batched(len(grids[0])), data=data)
         trace = traced(conditioned)
         parts = [log_density(trace.nodes[name]["fn"], trace.nodes[name]["value"]).double() for name in free]
-        law = sum(part.expand(len(grids[0])) for part in parts).exp().cpu().numpy()
+        law = torch.stack([part.expand(len(grids[0])) for part in parts]).sum(0).exp().cpu().numpy()
         values = {name: trace.nodes[name]["value"].expand(len(law)).cpu().numpy() for name in names}
     states, codes = {}, []
     for name in names:
