@@ -29,7 +29,9 @@ def simplified(expression: Expression) -> Expression:
 
     Equal means for all distributions in which no condition has probability zero.
     """
-    return with_primes(_normal(expression))
+    while (simpler := with_primes(_normal(expression))) != expression:
+        expression = simpler
+    return expression
 
 
 def _normal(expression: Expression) -> Expression:

@@ -217,7 +217,6 @@ NOT_IDENTIFIABLE = [
     Case("napkin with one more hidden cause", WHY, "W -> R -> X -> Y; W <-> X; W <-> Y; X <-> Y", "P(Y | do(X))"),
     Case("napkin with a confounded middle", WHY, "W -> R -> X -> Y; W <-> X; W <-> Y; R <-> X", "P(Y | do(X))"),
     Case("Verma with a bow", VERMA, "A -> B -> C -> D; B <-> D; C <-> D", "P(D | do(C))"),
-    Case("surrogate endpoint", Z_ID, "X -> Z -> Y; X <-> Z; X <-> Y", "P(Y | do(X))"),
     Case("an experiment would do", Z_ID, "Z -> X -> Y; X <-> Y; Z <-> Y", "P(Y | do(X))"),
     Case("two confounded treatments", CORREA, "X1 -> Y; X2 -> Y; X1 <-> X2; X2 <-> Y", "P(Y | do(X1, X2))"),
     Case("the effect of the outcome's cause on all", CORREA, "X -> Y -> Z; X <-> Y; Y <-> Z", "P(Z | do(X))"),

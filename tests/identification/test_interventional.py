@@ -1,0 +1,187 @@
+"""ID and IDC: estimands against the truth under do, verdicts against theory, hedges, and known cases."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings, strategies as st
+
+from causal_pyro_models.errors import GraphError, NotIdentifiableError
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification import Hedge, Query, identify, interventional, verify
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
+from causal_pyro_models.identification.mixed import MixedGraph
+from causal_pyro_models.identification.plan import Observed
+from tests.graph.strategies import admgs
+from tests.identification.literature import CASES, IDENTIFIABLE, NOT_IDENTIFIABLE
+from tests.identification.random_queries import TOLERANCE, check, gap, random_query
+
+
+def answered(graph, query):
+    """The estimand, or the hedge."""
+    try:
+        return identify(graph, query)
+    except NotIdentifiableError as error:
+        return error.witness
+
+
+def identifiable(graph, query):
+    return not isinstance(answered(graph, query), Hedge)
+
+
+# The literature -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in IDENTIFIABLE])
+def test_what_is_identifiable_by_the_literature(case):
+    estimand = identify(case.graph, case.query)
+    assert case.estimand in (None, estimand.text())
+    assert gap(estimand, np.random.default_rng(0)) < TOLERANCE
+    verify(estimand.derivation, models=1)
+    assert estimand.derivation.lines[-1] == estimand.expression
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in NOT_IDENTIFIABLE])
+def test_what_is_not_identifiable_by_the_literature(case):
+    with pytest.raises(NotIdentifiableError, match="hedge") as refusal:
+        identify(case.graph, case.query)
+    refusal.value.witness.check()
+
+
+def test_the_literature_has_60_cases_of_one_kind_and_40_of_the_other():
+    assert len(IDENTIFIABLE) >= 60 and len(NOT_IDENTIFIABLE) >= 40
+    assert not [pair for pair, n in Counter((case.graph, case.query) for case in CASES).items() if n > 1]
+
+
+# Random graphs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_queries(seed):
+    """250 queries each: estimands equal the truth in three models, hedges are hedges, every proof step holds."""
+    rng = np.random.default_rng(seed)
+    verdicts = Counter(check(*random_query(rng), rng) for _ in range(250))
+    assert min(verdicts["identifiable"], verdicts["not identifiable"]) >= 25
+
+
+def test_the_general_algorithm_alone(monkeypatch):
+    """Without the short ways the verdicts are the same, and the estimands as right."""
+    rng = np.random.default_rng(10)
+    cases = [random_query(rng) for _ in range(250)]
+    verdicts = [identifiable(*case) for case in cases]
+    monkeypatch.setattr(interventional, "_short_plan", lambda g, s: None if s.x else Observed(s))
+    for case, verdict in zip(cases, verdicts, strict=True):
+        assert check(*case, rng) == ("identifiable" if verdict else "not identifiable")
+
+
+@settings(max_examples=300)
+@given(admgs(max_variables=6), st.data())
+def test_effects_of_one_variable_on_all_others(graph, data):
+    """P(all others | do(x)) is identifiable just if no bidirected path joins x to its child (Tian and Pearl 2002)."""
+    assume(len(graph.variables) > 1)
+    x = data.draw(st.sampled_from(graph.variables))
+    expected = graph.district(x).isdisjoint(graph.children(x))
+    assert identifiable(graph, Query(set(graph.variables) - {x}, x)) == expected
+
+
+@settings(max_examples=200)
+@given(admgs(max_variables=6), st.data())
+def test_verdicts_go_down_with_hidden_causes_and_up_with_fewer_arrows(graph, data):
+    """What can be told in a graph can be told in every subgraph: an edge less is an assumption more."""
+    assume(len(graph.variables) > 1 and graph.edges + graph.bidirected)
+    y, x, *rest = data.draw(st.permutations(graph.variables))
+    query = Query(y, x, rest[: data.draw(st.integers(0, 2))])
+    assume(identifiable(graph, query))
+    edges, bidirected = ([e for e in pairs if data.draw(st.booleans())] for pairs in (graph.edges, graph.bidirected))
+    assert identifiable(CausalGraph(graph.variables, edges, bidirected), query)
+
+
+@settings(max_examples=150)
+@given(admgs(max_variables=6), st.data())
+def test_the_order_and_the_names_of_variables_do_not_matter(graph, data):
+    assume(len(graph.variables) > 1)
+    y, x, *rest = data.draw(st.permutations(graph.variables))
+    new = dict(zip(graph.variables, data.draw(st.permutations("ABCDEF")), strict=False))
+    renamed = CausalGraph(
+        data.draw(st.permutations(list(new.values()))),
+        [(new[a], new[b]) for a, b in graph.edges],
+        [(new[b], new[a]) for a, b in graph.bidirected],
+    )
+    assert identifiable(graph, Query(y, x, rest[:1])) == identifiable(
+        renamed, Query(new[y], new[x], [new[v] for v in rest[:1]])
+    )
+
+
+@settings(max_examples=150)
+@given(admgs(max_variables=5), admgs(max_variables=3), st.data())
+def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(graph, other, data):
+    """An unconnected part of the graph, isolated variables included, changes neither verdict nor estimand."""
+    assume(len(graph.variables) > 1)
+    y, x, *rest = data.draw(st.permutations(graph.variables))
+    query = Query(y, x, rest[:1])
+    apart = [[(f"W{a}", f"W{b}") for a, b in pairs] for pairs in (other.edges, other.bidirected)]
+    both = CausalGraph(
+        [*(f"W{v}" for v in other.variables), *graph.variables],
+        [*graph.edges, *apart[0]],
+        [*graph.bidirected, *apart[1]],
+    )
+    one, two = answered(graph, query), answered(both, query)
+    assert isinstance(one, Hedge) == isinstance(two, Hedge)
+    assert isinstance(one, Hedge) or one.expression == two.expression
+
+
+# What is handed back --------------------------------------------------------------------------------------------------
+
+
+def test_arbitrary_values():
+    napkin = CausalGraph.from_dagitty("dag { W -> R -> X -> Y; W <-> X; W <-> Y }")
+    assert {symbol.name for symbol in identify(napkin, "P(Y | do(X))").arbitrary} == {"R"}
+    assert not identify(napkin, "P(Y | do(R))").arbitrary
+
+
+def test_a_query_without_a_treatment_is_its_own_estimand():
+    graph = CausalGraph.from_edges([("X", "Y"), ("Y", "Z")])
+    assert identify(graph, "P(Y=1, X | Z)").text() == "P(x, Y=1 | z)"
+    assert identify(graph, "P(Z | Y, X)").text() == "P(z | y)", "X tells nothing more"
+
+
+def test_values_replace_open_values_and_free_the_primes():
+    front_door = CausalGraph.from_dagitty("dag { X -> M -> Y; X <-> Y }")
+    found = identify(front_door, Query({"Y": "high"}, {"X": 0}))
+    assert found.text() == 'sum_m P(m | X=0) sum_x P(Y="high" | m, x) P(x)'
+    assert identify(front_door, "P(Y | do(X=x'))").text() == "sum_m P(m | x') sum_x P(y | m, x) P(x)"
+
+
+def test_no_plan_reads_a_variable_as_its_own_condition():
+    """Q-factors are carried through: no factor conditions on what it is the probability of, for any query."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        graph, query = random_query(rng)
+        g = MixedGraph(graph)
+        masks = (g.mask(t.name for t in side) for side in (query.outcome, query.treatment, query.conditions))
+        try:
+            found = conditional_plan(g, *masks).expression(g)
+        except HedgeFound:
+            continue
+        for p in found.walk():
+            names = [t.name for t in getattr(p, "terms", ())]
+            assert len(names) == len(set(names))
+
+
+def test_a_hedge_is_checked_by_its_definition():
+    graph = CausalGraph.from_dagitty("dag { X -> A -> Y; X -> B; X <-> A; A <-> B; B <-> Y; X <-> Y }")
+    hedge = answered(graph, "P(Y | do(X))")
+    hedge.check()
+    whole, core = hedge.forest, hedge.core
+    wrong = {
+        "not part of": Hedge(graph, hedge.outcome, hedge.treatment, core, whole),
+        "misses the treatment": Hedge(graph, hedge.outcome, ("B",), whole, core),
+        "meets the treatment": Hedge(graph, hedge.outcome, hedge.treatment, whole, whole),
+        "do not connect": Hedge(graph, hedge.outcome, hedge.treatment, whole, CausalGraph(core.variables, core.edges)),
+        "no cause of the outcome": Hedge(graph, ("B",), hedge.treatment, whole, core),
+    }
+    for says, bad in wrong.items():
+        if says == "do not connect" and len(core.variables) == 1:
+            continue
+        with pytest.raises(GraphError, match=says):
+            bad.check()
