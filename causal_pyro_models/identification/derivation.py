@@ -35,8 +35,8 @@ class Step:
         """Why they are equal, as LaTeX."""
         return rf"\text{{{self.reason}}}"
 
-    def check(self, seed: int) -> None:
-        """Raise DerivationError unless the step is right."""
+    def check(self, graph: CausalGraph, seed: int) -> None:
+        """Raise DerivationError unless the step is right in the graph."""
         raise NotImplementedError
 
 
@@ -62,8 +62,10 @@ class RuleStep(Step):
         """The rule and the separation, as LaTeX."""
         return rf"\text{{rule {self.rule}: }} {self.separation.latex()}"
 
-    def check(self, seed: int) -> None:
+    def check(self, graph: CausalGraph, seed: int) -> None:
         """Raise DerivationError unless the rule allows the step in the graph."""
+        if self.separation.graph != graph:
+            raise DerivationError(f"{self.before} = {self.after}: {self.separation.graph!r} is another graph.")
         if not isinstance(self.before, Probability) or not isinstance(self.after, Probability):
             raise DerivationError(f"rule {self.rule} is about probabilities, not about {self.before} and {self.after}.")
         found = licence(self.separation.graph, self.before, self.after)
@@ -90,7 +92,7 @@ class AxiomStep(Step):
         """The name of the axiom."""
         return f"probability axiom: {self.axiom}"
 
-    def check(self, seed: int) -> None:
+    def check(self, graph: CausalGraph, seed: int) -> None:
         """Raise DerivationError unless both sides agree at random distributions that know of no graph.
 
         Both sides are ratios of polynomials in the probabilities, so that where they agree at random points they are
@@ -201,7 +203,7 @@ def verify(derivation: Derivation, *, models: int = 0, seed: int = 0) -> None:
     """
     checked_count(models, "models", least=0)
     for step in derivation.steps:
-        step.check(seed)
+        step.check(derivation.graph, seed)
     lines = derivation.open_lines
     if models:
         from causal_pyro_models.identification.random_laws import random_laws
