@@ -6,8 +6,16 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import EvidenceError, QueryError
+from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.gate import (
+    checked_basis,
+    conditional_queries,
+    effect_queries,
+    grounded,
+    treated_queries,
+)
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.population import (
     AnyMethod,
@@ -49,6 +57,8 @@ def ate(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The average treatment effect E[Y_treated - Y_control], the worlds compared on the same noise.
 
@@ -67,8 +77,14 @@ def ate(
             where the evidence determines the noise); without evidence on a model with plates, draws of it (1,000).
         level: probability of the interval.
         seed: makes the draws reproducible and leaves the global random state untouched.
+        data_graph: the graph of what is measured, with a bidirected edge for each hidden common cause. The estimate
+            then says, in its ``basis`` and when printed, whether data determine the effect in the population or the
+            answer rests on the form of the model.
+        require_identified: whether to refuse an answer that data do not determine.
 
     Raises:
+        NotIdentifiableError: data do not determine the effect, and it was required; with the hedge, and what bounds
+            there are.
         QueryError: an outcome that is set by the treatment or has no single number, or too few draws.
         InterventionError: a treatment that is not a pair, or that its site cannot take.
         UnknownVariableError: a name that no site has.
@@ -87,10 +103,15 @@ def ate(
         ...     pyro.sample("Y", dist.Normal(0.5 * x * (1 + z) + z, 1.0))
         >>> ate(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.5
         ate = 0.4947 ± 0.0050 (95% interval 0.4848 to 0.5045)
+        >>> graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> print(ate(model, {"X": (0.0, 1.0)}, "Y", seed=0, data_graph=graph).basis)
+        identified from the data: P(Y | do(X)) = sum_z P(y | x, z) P(z)
     """
+    offer = "ate_bounds(graph, data, ...)"
+    basis = checked_basis(data_graph, require_identified, offer, effect_queries, treatment, outcome)
     with seeded(seed), torch.no_grad():
         population, terms = contrasted(model, treatment, outcome, evidence, method, num_samples)
-        return population.estimate("ate", terms, difference, level)
+        return grounded(population.estimate("ate", terms, difference, level), basis)
 
 
 def ite(
@@ -103,11 +124,13 @@ def ite(
     *,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The individual treatment effect Y_treated - Y_control of each unit, given what was observed of it.
 
     Args:
-        model, treatment, outcome, level, seed: see :func:`ate`.
+        model, treatment, outcome, level, seed, data_graph, require_identified: see :func:`ate`.
         evidence: data on the units; see :func:`abduct`. Or the :class:`Noise` that it came to.
         method: how the noise of unobserved sites is abducted; see :func:`abduct`.
         num_samples: posterior draws. Default: one where the evidence determines the noise, otherwise 1,000.
@@ -132,11 +155,14 @@ def ite(
     """
     if not informed(inspect_model(model), evidence):
         raise EvidenceError("ite needs evidence on the units whose effects are asked for; for a population, ask ate.")
+    offer = "bounds(graph, data, 'P(Y_{X=1}=1 | X=0, Y=0)')"
+    basis = checked_basis(data_graph, require_identified, offer, conditional_queries, treatment, outcome, evidence)
     with seeded(seed), torch.no_grad():
         population, terms = contrasted(model, treatment, outcome, evidence, method, num_samples)
-        return population.estimate(
+        estimate = population.estimate(
             "ite", terms, difference, level, per_unit=True, over="unit", labels=range(terms.shape[1])
         )
+        return grounded(estimate, basis)
 
 
 def att(
@@ -149,6 +175,8 @@ def att(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The effect on the treated (ATT, ETT), E[Y_treated - Y_control | X = treated].
 
@@ -157,7 +185,8 @@ def att(
     of the evidence, or of the model's plates.
 
     Args:
-        model, treatment, outcome, evidence, num_samples, level, seed: see :func:`ate`. Treated values are numbers.
+        model, treatment, outcome, evidence, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`. Treated values are numbers.
         method: see :func:`abduct`; by default importance sampling from the prior.
 
     Raises:
@@ -175,6 +204,8 @@ def att(
         >>> att(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # E[Z | X = 1] = 0.5
         att = 0.4899 ± 0.0070 (95% interval 0.4761 to 0.5037)
     """
+    offer = "bounds(graph, data, 'P(Y_{X=0}=1 | X=1)')"
+    basis = checked_basis(data_graph, require_identified, offer, treated_queries, treatment, outcome)
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
         treated = arms(program, treatment)[1]
@@ -183,10 +214,10 @@ def att(
         if evidence is None and not program.plated:
             population = Population.given(model, treated, method or ImportanceSampling(), num_samples)
             terms = population.outcomes(outcome, *arms(program, treatment))
-            return population.estimate("att", terms, difference, level)
+            return grounded(population.estimate("att", terms, difference, level), basis)
         population, terms = contrasted(model, treatment, outcome, evidence, method, num_samples)
         group = population.values(population.draws({})[0], treated)
-        return _among(population, "att", terms, group[..., None].double(), level, labels=("treated",))
+        return grounded(_among(population, "att", terms, group[..., None].double(), level, labels=("treated",)), basis)
 
 
 ett = att  # Pearl's name for it
@@ -204,11 +235,13 @@ def cate(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The conditional average treatment effect, at covariate values or by subgroup.
 
     Args:
-        model, treatment, outcome, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, num_samples, level, seed, data_graph, require_identified: see :func:`ate`.
         given: site -> value, for E[Y_treated - Y_control | Z = z] in the population of a model of one unit; an array
             for several points ``(points,)``. Any sites may be given, the treatment and its effects included.
         by: a discrete site, or a function of the factual values (a :class:`Draws`) that gives each unit a label: the
@@ -241,16 +274,21 @@ def cate(
     """
     if (given is None) == (by is None):
         raise QueryError("cate takes one of given={'Z': 1.0} (covariate values) and by='Z' (subgroups).")
+    offer = "bounds(graph, data, 'P(Y=1 | do(X=1), Z=1)')"
+    basis = checked_basis(
+        data_graph, require_identified, offer, conditional_queries, treatment, outcome, by if given is None else given
+    )
     with seeded(seed), torch.no_grad():
         if given is not None:
             if isinstance(given, Mapping) and not given:
                 raise QueryError("given is empty: name covariates and their values, or ask ate.")
             if evidence is not None:
                 raise QueryError("given is the evidence of cate: pass one of the two, or subgroups with by.")
-            return _cate_given(model, treatment, outcome, given, method, num_samples, level)
+            return grounded(_cate_given(model, treatment, outcome, given, method, num_samples, level), basis)
         population, terms = contrasted(model, treatment, outcome, evidence, method, num_samples)
         labels, groups = _groups(population, by)
-        return _among(population, "cate", terms, groups, level, by if isinstance(by, str) else "group", labels=labels)
+        over = by if isinstance(by, str) else "group"
+        return grounded(_among(population, "cate", terms, groups, level, over, labels=labels), basis)
 
 
 def _cate_given(

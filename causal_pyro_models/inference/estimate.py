@@ -9,6 +9,8 @@ import torch
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causal_pyro_models.inference.gate import Basis
+
 SHOWN = 10  # entries of a vector that its repr lists
 
 
@@ -33,6 +35,8 @@ class Estimate:
             where the effect does not depend on the coupling, or no bounds are known.
         over: what the labels are values of; None for a scalar.
         labels: one for each entry of the value.
+        basis: what the answer rests on, identification from data or the form of the model; None where no graph of the
+            data was given.
 
     Example:
         >>> Estimate("ate", torch.tensor(0.5012), torch.tensor(0.0103), (torch.tensor(0.481), torch.tensor(0.5214)))
@@ -49,14 +53,16 @@ class Estimate:
     bounds: tuple[torch.Tensor, torch.Tensor] | None = None
     over: str | None = None
     labels: tuple[Any, ...] = ()
+    basis: "Basis | None" = None
 
     def __repr__(self) -> str:
         rows = self._rows()
+        footer = [] if self.basis is None else [f"  {self.basis}"]
         if self.over is None:
-            return f"{self.name} = {self._text(rows[0])}"
+            return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
         lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]
         more = [f"  ... {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
-        return "\n".join([f"{self.name} by {self.over}:", *lines, *more])
+        return "\n".join([f"{self.name} by {self.over}:", *lines, *more, *footer])
 
     def _rows(self) -> list[dict[str, Any]]:
         columns = {

@@ -9,13 +9,21 @@ import torch
 
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.mediation import (
+    natural_direct_effect,
+    natural_indirect_effect,
+    path_specific_effect,
+)
 from causal_pyro_models.inference.effects import difference
 from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.gate import checked_basis, contrast_queries, effect_queries, grounded
 from causal_pyro_models.inference.population import AnyMethod, Do, Outcome, Population, Treatment, arms
 from causal_pyro_models.inference.program import Program, inspect_model
 from causal_pyro_models.scm.interventions import Intervention, potential
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
+
+_OFFER = "bounds(graph, data, 'P(Y_{X=1, M_{X=0}}=1)')"
 
 
 def cde(
@@ -29,11 +37,14 @@ def cde(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The controlled direct effect E[Y_{treated, m} - Y_{control, m}], with mediators held at given values.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`.
         mediators: site -> the value it is held at.
 
     Raises:
@@ -53,7 +64,8 @@ def cde(
         raise InterventionError(f"mediators must be a dict from site to the value it is held at, got {mediators!r}.")
     held = {name: mediators[name] for name in _mediators(program, mediators, treatment, outcome)}
     worlds = {**held, **control}, {**held, **treated}
-    return _contrast("cde", model, worlds, outcome, evidence, method, num_samples, level, seed)
+    basis = checked_basis(data_graph, require_identified, _OFFER, effect_queries, treatment, outcome, mediators)
+    return grounded(_contrast("cde", model, worlds, outcome, evidence, method, num_samples, level, seed), basis)
 
 
 def nde(
@@ -67,11 +79,14 @@ def nde(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The natural direct effect E[Y_{treated, M_control} - Y_control]: mediators as they would be under control.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`.
         mediators: one site or several, all together.
 
     Raises:
@@ -89,7 +104,9 @@ def nde(
     control, treated = arms(program, treatment)
     natural = {name: potential(name, control) for name in _mediators(program, mediators, treatment, outcome)}
     worlds = control, {**natural, **treated}
-    return _contrast("nde", model, worlds, outcome, evidence, method, num_samples, level, seed)
+    asked = natural_direct_effect, treatment, outcome, list(natural)
+    basis = checked_basis(data_graph, require_identified, _OFFER, contrast_queries, *asked)
+    return grounded(_contrast("nde", model, worlds, outcome, evidence, method, num_samples, level, seed), basis)
 
 
 def nie(
@@ -103,13 +120,16 @@ def nie(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The natural indirect effect E[Y_{control, M_treated} - Y_control]: only the mediators feel the treatment.
 
     The total effect is the natural direct effect less the natural indirect effect of the reverse transition.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`.
         mediators: one site or several, all together.
 
     Raises:
@@ -127,7 +147,9 @@ def nie(
     control, treated = arms(program, treatment)
     natural = {name: potential(name, treated) for name in _mediators(program, mediators, treatment, outcome)}
     worlds = control, {**natural, **control}
-    return _contrast("nie", model, worlds, outcome, evidence, method, num_samples, level, seed)
+    asked = natural_indirect_effect, treatment, outcome, list(natural)
+    basis = checked_basis(data_graph, require_identified, _OFFER, contrast_queries, *asked)
+    return grounded(_contrast("nie", model, worlds, outcome, evidence, method, num_samples, level, seed), basis)
 
 
 def path_specific(
@@ -142,6 +164,8 @@ def path_specific(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The effect that the treatment has along some of its paths, against control on all.
 
@@ -149,7 +173,7 @@ def path_specific(
     path, or under control, where it does not.
 
     Args:
-        model, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, evidence, method, num_samples, level, seed, data_graph, require_identified: see :func:`ate`.
         treatment: one site -> (control, treated).
         outcome: a site.
         paths: directed paths from treatment to outcome, each a sequence of sites such as ``("X", "M", "Y")``.
@@ -176,6 +200,7 @@ def path_specific(
         raise InterventionError(f"path_specific takes one treatment, got {list(treatment)}.")
     (source,) = treatment
     graph = CausalGraph.from_model(model) if graph is None else graph
+    paths = list(paths) if isinstance(paths, Iterable) else [paths]
     edges = _active_edges(program, graph, source, outcome, paths)
     descendants = graph.descendants(source)
 
@@ -192,14 +217,17 @@ def path_specific(
         return potential(name, along(name) if active else control)
 
     worlds = control, {**control, **along(outcome)}
-    return _contrast("path_specific", model, worlds, outcome, evidence, method, num_samples, level, seed)
+    asked = functools.partial(path_specific_effect, data_graph or graph), treatment, outcome, paths
+    basis = checked_basis(data_graph, require_identified, _OFFER, contrast_queries, *asked)
+    return grounded(
+        _contrast("path_specific", model, worlds, outcome, evidence, method, num_samples, level, seed), basis
+    )
 
 
 def _active_edges(
-    program: Program, graph: CausalGraph, source: str, outcome: str, paths: Iterable[Sequence[str]]
+    program: Program, graph: CausalGraph, source: str, outcome: str, paths: Sequence[Sequence[str]]
 ) -> set[tuple[str, str]]:
     """The edges of the listed paths, once they are known to compose these paths only."""
-    paths = list(paths) if isinstance(paths, Iterable) else [paths]
     if wrong := [path for path in paths if not isinstance(path, tuple | list)]:
         raise QueryError(f"a path is a sequence of names, such as ('X', 'M', 'Y'), got {wrong[0]!r}.")
     if not isinstance(graph, CausalGraph):

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import EvidenceError, InterventionError
+from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.gate import Basis, causation_queries, checked_basis, grounded
 from causal_pyro_models.inference.population import AnyMethod, Outcome, Population, Treatment, check_number, contrasted
 from causal_pyro_models.inference.response import check_binary
 from causal_pyro_models.scm.sites import Model
@@ -24,6 +26,8 @@ def pn(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The probability of necessity P(not Y_control | X = treated, Y): without treatment, no outcome.
 
@@ -31,7 +35,7 @@ def pn(
     Gumbel-max at categorical ones), and ``bounds`` for every model with the same P(y_x), P(y_x') and P(x, y).
 
     Args:
-        model, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, evidence, method, num_samples, level, seed, data_graph, require_identified: see :func:`ate`.
         treatment: one site of two values -> (control, treated).
         outcome: a binary site, an event ``{"Y": 2}``, or a function of the values in a world that gives truth values.
 
@@ -52,7 +56,9 @@ def pn(
         >>> pn(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
         pn = 0.7357 ± 0.0069 (95% interval 0.7221 to 0.7493), from 0.7357 to 0.9822 over all couplings
     """
-    return _probability("pn", _pn, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    basis = _basis("pn", data_graph, require_identified, treatment, outcome)
+    found = _probability("pn", _pn, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    return grounded(found, basis)
 
 
 def ps(
@@ -65,11 +71,14 @@ def ps(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The probability of sufficiency P(Y_treated | X = control, not Y): with treatment, the outcome.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`pn`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`pn`.
 
     Returns:
         The value under the coupling of the model's mechanisms, and bounds as in :func:`pn`.
@@ -89,7 +98,9 @@ def ps(
         >>> ps(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
         ps = 0.7569 ± 0.0068 (95% interval 0.7435 to 0.7702), from 0.7569 to 1.0000 over all couplings
     """
-    return _probability("ps", _ps, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    basis = _basis("ps", data_graph, require_identified, treatment, outcome)
+    found = _probability("ps", _ps, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    return grounded(found, basis)
 
 
 def pns(
@@ -102,11 +113,14 @@ def pns(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The probability of necessity and sufficiency P(Y_treated, not Y_control): the outcome follows the treatment.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`pn`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`pn`.
 
     Returns:
         The value under the coupling of the model's mechanisms, and bounds as in :func:`pn`.
@@ -126,7 +140,16 @@ def pns(
         >>> pns(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.6
         pns = 0.5979 ± 0.0049 (95% interval 0.5883 to 0.6075), from 0.5979 to 0.7941 over all couplings
     """
-    return _probability("pns", _pns, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    basis = _basis("pns", data_graph, require_identified, treatment, outcome)
+    found = _probability("pns", _pns, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    return grounded(found, basis)
+
+
+def _basis(
+    name: str, data_graph: CausalGraph | None, require_identified: bool, treatment: Treatment, outcome: Outcome
+) -> Basis | None:
+    offer = f"{name}_bounds(graph, data, ...)"
+    return checked_basis(data_graph, require_identified, offer, causation_queries, treatment, outcome, name)
 
 
 def _probability(

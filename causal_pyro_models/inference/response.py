@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 from causal_pyro_models.errors import EvidenceError, QueryError
+from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.estimate import Estimate
+from causal_pyro_models.inference.gate import Basis, checked_basis, effect_queries, grounded
 from causal_pyro_models.inference.population import AnyMethod, Outcome, Population, Treatment, contrasted, shown
 from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
@@ -23,11 +25,13 @@ def dose_response(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The curve x -> E[Y_x] of mean potential outcomes, on the same noise at every point.
 
     Args:
-        model, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see :func:`ate`.
         treatment: a site.
         grid: its values, ``(points,)``.
 
@@ -52,10 +56,19 @@ def dose_response(
           X = 1: 0.8851 ± 0.0032 (95% interval 0.8788 to 0.8914)
     """
     points = _points(treatment, grid)
+    basis = _basis(data_graph, require_identified, treatment, outcome)
     with seeded(seed), torch.no_grad():
         population = Population.of(model, evidence, method, num_samples)
         terms = population.outcomes(outcome, *({treatment: point} for point in points))
-        return population.estimate("dose_response", terms, lambda means: means, level, over=treatment, labels=points)
+        curve = population.estimate("dose_response", terms, lambda means: means, level, over=treatment, labels=points)
+        return grounded(curve, basis)
+
+
+def _basis(
+    data_graph: CausalGraph | None, require_identified: bool, treatment: str | Treatment, outcome: Outcome
+) -> Basis | None:
+    offer = "bounds(graph, data, 'P(Y=1 | do(X=1))')"
+    return checked_basis(data_graph, require_identified, offer, effect_queries, treatment, outcome)
 
 
 def _points(treatment: str, grid: Any) -> list[float]:
@@ -81,11 +94,14 @@ def risk_ratio(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The causal risk ratio P(Y_treated) / P(Y_control) of a binary outcome or an event.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`.
 
     Returns:
         The ratio. Where it is approached by simulation its error is that of the delta method, and its interval
@@ -107,7 +123,9 @@ def risk_ratio(
         >>> risk_ratio(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 2.5
         risk_ratio = 2.470 ± 0.042 (95% interval 2.389 to 2.554)
     """
-    return _ratio("risk_ratio", quotient, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    basis = _basis(data_graph, require_identified, treatment, outcome)
+    ratio = _ratio("risk_ratio", quotient, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    return grounded(ratio, basis)
 
 
 def odds_ratio(
@@ -120,11 +138,14 @@ def odds_ratio(
     num_samples: int | None = None,
     level: float = 0.95,
     seed: int | None = None,
+    data_graph: CausalGraph | None = None,
+    require_identified: bool = False,
 ) -> Estimate:
     """The causal odds ratio of a binary outcome or an event, treated against control: that of the population.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed: see :func:`ate`.
+        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
+            :func:`ate`.
 
     Returns:
         The ratio, with error and interval as in :func:`risk_ratio`.
@@ -145,7 +166,9 @@ def odds_ratio(
         >>> odds_ratio(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 4
         odds_ratio = 3.992 ± 0.091 (95% interval 3.818 to 4.174)
     """
-    return _ratio("odds_ratio", _odds_quotient, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    basis = _basis(data_graph, require_identified, treatment, outcome)
+    ratio = _ratio("odds_ratio", _odds_quotient, model, treatment, outcome, evidence, method, num_samples, level, seed)
+    return grounded(ratio, basis)
 
 
 def _ratio(

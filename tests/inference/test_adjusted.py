@@ -54,7 +54,7 @@ def test_saturated_weighting_is_the_adjustment_formula():
 
 
 def test_intervals_cover_the_truth():
-    """95 percent intervals: of 100 by aipw 13 or more miss with probability 0.002, of 25 by the others 6 or more with 0.001."""
+    """95 percent intervals: of 100 by aipw 13 miss with probability 0.002, of 25 by the others 6 with 0.001."""
     missed = {"aipw": 0, "ipw": 0, "g": 0}
     for seed in range(100):
         data = linear(400, seed)
