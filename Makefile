@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: run test check format bench docs clean
+.PHONY: run test check format nightly bench docs clean
 
 run: .venv/installed-test
 	$(BIN)/causal-pyro run
@@ -23,8 +23,12 @@ format: .venv/installed-test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+nightly: .venv/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.identification.random_queries
+
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/counterfactuals.py
+	$(BIN)/python benchmarks/identification.py
 
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build
