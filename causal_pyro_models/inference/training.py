@@ -22,7 +22,7 @@ from causal_pyro_models.models.pairs import consistency
 from causal_pyro_models.seeding import seeded
 
 MIN_ROWS = 20
-WEIGHT_DECAY = 0.6  # of matrices, not of biases; the networks overfit a few thousand rows without it
+WEIGHT_DECAY = 0.3  # of matrices, not of biases; the networks overfit a few thousand rows without it
 LABEL = "fit"
 
 
@@ -92,7 +92,7 @@ def fit(
     batch_size: int = 512,
     learning_rate: float = 1e-2,
     validation: float = 0.1,
-    patience: int = 25,
+    patience: int = 15,
     intervention_weight: float = 1.0,
     pairs: Pairs | Sequence[Pairs] = (),
     adversarial_steps: int = 300,
@@ -170,9 +170,7 @@ def fit(
         if checkpoint is not None:
             of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(model)}
             file = Checkpoint(checkpoint, {**of, **settings, "seed": seed})
-        order = file.split if file and file.saved else torch.randperm(_enough(batch))
-        if file:
-            file.split = order
+        order = torch.randperm(_enough(batch))
         held = max(2, round(validation * len(batch)))
         train, held_out = batch[order[held:]], batch[order[:held]]
         model.initialise(train)

@@ -102,7 +102,7 @@ class Learned(Noise):
         spline: its pieces and its range.
     """
 
-    spline: Spline = Spline()
+    spline: Spline = Spline(bins=16, bound=4.0)
 
     @property
     def size(self) -> int:

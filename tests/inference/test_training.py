@@ -126,7 +126,7 @@ def test_model_keeps_the_weights_that_did_best_on_the_held_out_units():
 
 
 def test_a_node_stays_simple_unless_more_is_proven():
-    """X is spoiled, so it returns to least squares; W fits better than least squares of shifted data, so it stays."""
+    """X is spoiled, so it returns to least squares; the start of W is, so that W stays."""
     rng = np.random.default_rng(0)
     z, w = rng.normal(size=(2, 1000))
     model = CausalFlow(CausalGraph(["W", "Z", "X"], [("Z", "X")]), dict.fromkeys("WZX", Continuous()))
@@ -136,10 +136,11 @@ def test_a_node_stays_simple_unless_more_is_proven():
         model.initialise(train)
         before = {name: tensor.clone() for name, tensor in model.nodes["W"].state_dict().items()}
         with torch.no_grad():
-            model.nodes["X"].conditioner.network[-1].weight.normal_()
-        model.finish(Batch(train.values | {"W": train.values["W"] + 2.0}), held_out)
+            model.nodes["X"].flow.conditioner.others.normal_()
+            model.nodes["W"].start["flow.mean"] += 2.0
+        model.finish(train, held_out)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.nodes["W"].state_dict().items())
-    assert not model.nodes["X"].conditioner.network[-1].weight.any()
+    assert not model.nodes["X"].flow.conditioner.others.any()
 
 
 def test_discrete_nodes_are_calibrated():

@@ -11,24 +11,34 @@ from hypothesis import given, settings
 
 from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline
+from causal_pyro_models.models import (
+    Binary,
+    Categorical,
+    CausalFlow,
+    Continuous,
+    Count,
+    LocationScale,
+    Ordinal,
+    Positive,
+    Spline,
+)
 from causal_pyro_models.models.data import Batch
 from causal_pyro_models.models.structural import Node, StructuralCausalModel
 from causal_pyro_models.scm.mechanisms import mechanism
 
-KINDS = (Continuous(), Binary(), Categorical(3))
+KINDS = (Continuous(), Positive(), Binary(), Categorical(3), Ordinal(3), Count())
 
 
 def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
     """Random weights and statistics everywhere, as after a training."""
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            if name.endswith(("scale", "sd")):
+            if name.endswith(("scale", "sd", "spread", "law_slopes")):
                 tensor.copy_(0.5 + torch.rand_like(tensor))
-            elif not name.endswith(("low", "high")):
+            elif name.endswith("law_x"):
+                tensor.copy_((0.2 + torch.rand_like(tensor)).cumsum(-1) * 5.0 / len(tensor) - 2.5)
+            elif not name.endswith(("low", "high", "law_y")) and "open" not in name and "pairs" not in name:
                 tensor.copy_(size * torch.randn_like(tensor))
-            if name.endswith("slope"):
-                tensor[1:] = 0.0  # the linear part moves the location alone
     return model
 
 
@@ -41,7 +51,9 @@ def flows(draw: st.DrawFn) -> CausalFlow:
     variables = {name: draw(st.sampled_from(KINDS)) for name in names}
     residual = draw(st.sampled_from((LocationScale(), Spline(), Spline(bins=3, bound=2.0))))
     torch.manual_seed(draw(st.integers(0, 1000)))
-    return scramble(CausalFlow(CausalGraph(names, edges), variables, residual, hidden=(8,)).double())
+    return scramble(
+        CausalFlow(CausalGraph(names, edges), variables, residual, draw(st.sampled_from(((8,), (6, 4))))).double()
+    )
 
 
 def units(model, *shape):
@@ -75,7 +87,7 @@ def test_noise_and_value_determine_each_other(model):
     with torch.no_grad():
         values = units(model, 500)
     for name, node in model.nodes.items():
-        if model.variables[name] != Continuous():
+        if model.variables[name] not in (Continuous(), Positive()):
             continue
         site = mechanism(node.distribution({p: values[p] for p in model.graph.parents(name)}))
         with torch.no_grad():
@@ -129,8 +141,10 @@ def test_only_the_linear_part_leaves_the_range_of_the_training_data():
     model.initialise(Batch({"X": x, "Y": 3.0 * x + torch.randn(500)}))
     node = model.nodes["Y"]
     with torch.no_grad():
-        node.conditioner.network[-1].weight.normal_()
-        far = node.parameters_given({"X": torch.tensor([10.0, 1000.0])})
+        for further in (node.flow.conditioner.others, node.flow.conditioner.slopes):
+            further.normal_()
+        features = node.features({"X": torch.tensor([10.0, 1000.0])})
+        far = node.flow.given(features, features.shape[:-1])
     slope = (far.location[1] - far.location[0]) / 990.0
     torch.testing.assert_close(slope, torch.tensor(3.0), atol=0.5, rtol=0.0)  # 6 standard errors of the slope
     assert far.scale[0] == far.scale[1]

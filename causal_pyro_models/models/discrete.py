@@ -1,0 +1,121 @@
+"""Discrete variables with conditional laws whose parameters are functions of the parents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from causal_pyro_models.models.conditioner import Conditioner
+from causal_pyro_models.models.structural import Node
+from causal_pyro_models.models.variables import Binary, Categorical, Count, Ordinal, Variable
+
+RIDGE = 1e-3  # on the generalised linear model that a training starts from
+SMALLEST_GAP = 1e-3  # between the thresholds of an ordinal variable, on the logistic scale
+LOG_MEAN = (-12.0, 16.0)  # bounds on the logarithm of a count's mean
+LOG_DISPERSION = (-4.0, 8.0)  # and of the number of failures
+
+COUNT = Count()
+
+Values = Mapping[str, Tensor]
+
+
+class DiscreteNode(Node):
+    """A discrete variable with a law whose parameters are a linear function of the parents, corrected by a network.
+
+    Args:
+        variable: what kind of variable it is.
+        outputs: number of parameters of the law.
+        hidden: widths of the hidden layers.
+    """
+
+    conditioner: Conditioner
+
+    def __init__(self, variable: Variable, outputs: int, hidden: tuple[int, ...]) -> None:
+        super().__init__(variable)
+        self.outputs, self.hidden = outputs, hidden
+
+    def connect(self, parents: Mapping[str, Variable]) -> None:
+        self.conditioner = Conditioner(parents, self.outputs, self.hidden)
+
+    def law(self, parameters: Tensor) -> TorchDistributionMixin:
+        """The distribution with these parameters, ``(..., outputs)``."""
+        raise NotImplementedError
+
+    def distribution(self, parents: Values) -> TorchDistributionMixin:
+        linear, change = self.conditioner(parents)
+        return self.law(linear + change)
+
+    def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
+        self.keep_if_better(value, parents, held_out, held_out_parents)
+
+    def initialise(self, value: Tensor, parents: Values) -> None:
+        """Start as a generalised linear model, such as a logistic regression."""
+        conditioner = self.conditioner
+        conditioner.initialise(parents)
+        features = conditioner.features(parents).detach()
+        slope, bias = nn.Parameter(conditioner.slope.clone()), nn.Parameter(conditioner.bias.detach().clone())
+        optimiser: Any = torch.optim.LBFGS([slope, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            fit = self.law(bias + features @ slope.T).log_prob(value).mean()
+            loss: Tensor = RIDGE * (slope.square().sum() + bias.square().sum()) - fit
+            torch.autograd.backward(loss)
+            return loss
+
+        with torch.enable_grad():
+            optimiser.step(closure)
+        with torch.no_grad():
+            conditioner.slope.copy_(slope)
+            conditioner.bias.copy_(bias)
+
+
+class BernoulliNode(DiscreteNode):
+    """A binary variable with a log-odds that is a function of the parents."""
+
+    def __init__(self, variable: Binary = Binary(), hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, 1, hidden)
+
+    def law(self, parameters: Tensor) -> TorchDistributionMixin:
+        return cast(TorchDistributionMixin, dist.Bernoulli(logits=parameters.squeeze(-1)))
+
+
+class CategoricalNode(DiscreteNode):
+    """A categorical variable with logits that are functions of the parents."""
+
+    def __init__(self, variable: Categorical, hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, variable.k, hidden)
+
+    def law(self, parameters: Tensor) -> TorchDistributionMixin:
+        return cast(TorchDistributionMixin, dist.Categorical(logits=parameters))
+
+
+class OrdinalNode(DiscreteNode):
+    """An ordinal variable: logistic noise between thresholds that are functions of the parents."""
+
+    def __init__(self, variable: Ordinal, hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, variable.k - 1, hidden)
+
+    def law(self, parameters: Tensor) -> TorchDistributionMixin:
+        gaps = softplus(parameters[..., 1:]) + SMALLEST_GAP
+        thresholds = torch.cat([parameters[..., :1], gaps], -1).cumsum(-1)
+        zero = torch.zeros_like(thresholds[..., 0])
+        return cast(TorchDistributionMixin, dist.OrderedLogistic(zero, thresholds))
+
+
+class CountNode(DiscreteNode):
+    """A count: negative binomial, with mean and dispersion that are functions of the parents."""
+
+    def __init__(self, variable: Count = COUNT, hidden: tuple[int, ...] = (32, 32)) -> None:
+        super().__init__(variable, 2, hidden)
+
+    def law(self, parameters: Tensor) -> TorchDistributionMixin:
+        log_mean, dispersion = parameters[..., 0].clamp(*LOG_MEAN), parameters[..., 1].clamp(*LOG_DISPERSION)
+        failures = dispersion.exp()
+        return cast(TorchDistributionMixin, dist.NegativeBinomial(failures, logits=log_mean - dispersion))

@@ -1,0 +1,199 @@
+"""Functions of the parents by a line, products and hidden units, of which the first starts in closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from causal_pyro_models.models.ridge import evidence_ridge
+
+SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
+SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
+MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
+DRAWS = 3  # of random units, of which the best are kept
+LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
+
+
+Tensors = Mapping[str, Tensor]
+
+
+class Expansion(nn.Module):
+    """Functions of features: a location, and further ones.
+
+    The location is a line, products of pairs of features, and hidden units; :meth:`initialise` finds it by ridge
+    regression, and leaves out for good the products and units that the evidence is against. The further functions are
+    a line and hidden units, zero at the start. Outside the range of the training data only the location's line goes on:
+    an intervention far outside meets that and not a network's guess.
+
+    Args:
+        width: number of features.
+        further: number of functions beside the location.
+        hidden: widths of the hidden layers.
+    """
+
+    center: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    spread: Tensor
+    open_line: Tensor
+    open_units: Tensor
+    pairs: Tensor
+
+    def __init__(self, width: int, further: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.width, self.hidden = width, hidden
+        for name in ("center", "low", "middle"):
+            self.register_buffer(name, torch.zeros(1, width))
+        for name in ("scale", "high", "spread"):
+            self.register_buffer(name, torch.ones(1, width))
+        pairs = torch.triu_indices(width, width) if width <= MAX_PRODUCTS else torch.zeros(2, 0, dtype=torch.long)
+        self.register_buffer("pairs", pairs)
+        columns, units = 1 + width + self.pairs.shape[1], hidden[-1] if hidden else width
+        self.line = nn.Parameter(torch.zeros(columns))
+        self.bias = nn.Parameter(torch.zeros(further))
+        self.register_buffer("open_line", torch.ones(columns))
+        self.register_buffer("open_units", torch.ones(units))
+        sizes = pairwise((width, *hidden) if width else ())
+        for layer, (inputs, outputs) in enumerate(sizes):
+            self.register_parameter(f"weight{layer}", nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs)))
+            self.register_parameter(f"offset{layer}", nn.Parameter(torch.zeros(outputs)))
+        if width:
+            self.location = nn.Parameter(torch.zeros(units))
+            self.others = nn.Parameter(torch.zeros(further, units))
+            self.slopes = nn.Parameter(torch.zeros(further, width))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What :meth:`at` takes, by name; of several expansions of the same widths it may be stacked."""
+        return {
+            name: tensor for name, tensor in (*self._parameters.items(), *self._buffers.items()) if tensor is not None
+        }
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The location ``(units,)`` and the further functions ``(units, further)`` at ``(units, width)``.
+
+        Without features they are those of one unit.
+        """
+        return self.at(self.tensors(), features)
+
+    def at(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
+        if not self.width:
+            return tensors["line"], tensors["bias"].unsqueeze(-2)
+        line, squashed = self._inputs(tensors, features)
+        units = self._units(tensors, squashed)
+        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        further = units @ tensors["others"].mT + squashed @ tensors["slopes"].mT + tensors["bias"].unsqueeze(-2)
+        return location.squeeze(-1), further
+
+    def _inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns of the line, and what the hidden units see: without the long tails that few units are in."""
+        features = (features - tensors["center"]) / tensors["scale"]
+        inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        products = inside[..., self.pairs[0]] * inside[..., self.pairs[1]]
+        line = torch.cat([torch.ones_like(features[..., :1]), features, products], -1)
+        return line, torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+
+    def _units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+        units = squashed
+        for layer in range(len(self.hidden)):
+            units = torch.tanh(units @ tensors[f"weight{layer}"].mT + tensors[f"offset{layer}"].unsqueeze(-2))
+        return units
+
+    @torch.no_grad()
+    def initialise(self, features: Tensor, target: Tensor) -> Tensor:
+        """Start afresh, the location a ridge regression; returns its residuals ``(units,)``.
+
+        Args:
+            features: ``(units, width)``.
+            target: ``(units,)``, of mean zero and standard deviation one.
+        """
+        self.bias.zero_()
+        self.line.zero_()
+        if not self.width:
+            return target
+        self._standardise(features)
+        self.others.zero_()
+        self.slopes.zero_()
+        squashed = self._inputs(self.tensors(), features)[1]
+        draws = []
+        for _ in range(DRAWS):
+            self._place_units(squashed)
+            draws.append((self.solve(features, target)[1], {n: t.clone() for n, t in self.state_dict().items()}))
+        self.load_state_dict(max(draws, key=lambda draw: draw[0])[1])
+        return target - self.at(self.tensors(), features)[0]
+
+    @torch.no_grad()
+    def solve(self, features: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        """Find the location for hidden units that are in place: its residuals ``(units,)``, and the log evidence."""
+        if not self.width:
+            return target, 0.0
+        tensors = self.tensors()
+        line, squashed = self._inputs(tensors, features)
+        scale = torch.ones(len(self.line) + len(self.location), dtype=line.dtype, device=line.device)
+        scale[: 1 + self.width] = LINE_PRIOR
+        columns = torch.cat([line, self._units(tensors, squashed)], -1) * scale
+        coefficients, taken, evidence = evidence_ridge(columns, target, self._choices())
+        opened = torch.zeros_like(scale)
+        opened[taken] = 1.0
+        split = len(self.line), len(self.location)
+        own = self.line, self.location, self.open_line, self.open_units
+        new = (coefficients.to(line) * scale).split(split) + opened.split(split)
+        for tensor, values in zip(own, new, strict=True):
+            tensor.copy_(values)
+        return target - (columns.double() @ coefficients).to(target), evidence
+
+    def _standardise(self, features: Tensor) -> None:
+        tiny = torch.finfo(features.dtype).tiny ** 0.5
+        self.center.copy_(features.mean(0, keepdim=True))
+        self.scale.copy_(features.std(0, keepdim=True).clamp_min(tiny))
+        features = (features - self.center) / self.scale
+        self.low.copy_(features.amin(0, keepdim=True))
+        self.high.copy_(features.amax(0, keepdim=True))
+        self.middle.copy_(features.median(0, keepdim=True).values)
+        spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
+        self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))
+
+    def _place_units(self, squashed: Tensor) -> None:
+        """Put the steps of the first layer's units where data are."""
+        if not self.hidden:
+            return
+        weight, offset = self.get_parameter("weight0"), self.get_parameter("offset0")
+        units = len(weight)
+        alone = self._alone(units)
+        direction = nn.functional.normalize(torch.randn_like(weight), dim=1)
+        direction[:alone] = torch.eye(self.width).to(weight)[torch.arange(alone) % self.width]
+        low, high = (torch.full((units,), math.log(bound)) for bound in SHARPNESS)
+        low[:alone], high[:alone] = (math.log(bound) for bound in SHARPNESS_ALONE)
+        direction = direction * (low + (high - low) * torch.rand(units)).exp().to(weight).unsqueeze(-1)
+        weight.copy_(direction)
+        steps = squashed[torch.randint(len(squashed), (units,), device=squashed.device)]
+        offset.copy_(-(steps * direction).sum(-1))
+        for layer in range(1, len(self.hidden)):
+            weight = self.get_parameter(f"weight{layer}")
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            nn.init.normal_(self.get_parameter(f"offset{layer}"), std=0.5)
+
+    def _alone(self, units: int) -> int:
+        """How many of the first layer's units look at one feature alone."""
+        return units if self.width == 1 else units // 2 if self.width == 2 else 0
+
+    def _choices(self) -> list[Tensor]:
+        """What the location may consist of, the simplest first."""
+        index = torch.arange(len(self.line) + len(self.location))
+        alone = 0 if len(self.hidden) > 1 else self._alone(len(self.location)) if self.hidden else self.width
+        line, products, curves, units = index.split(
+            (1 + self.width, self.pairs.shape[1], alone, len(self.location) - alone)
+        )
+        choices = [(line,), (line, products)]
+        if alone:
+            choices += [(line, curves), (line, products, curves)]
+        if len(units):
+            choices += [(line, curves, units), (line, products, curves, units)]
+        return [torch.cat(choice) for choice in choices]
