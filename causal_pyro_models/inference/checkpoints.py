@@ -41,19 +41,30 @@ class Snapshot:
         """The tensors of a part, by their names in it."""
         return {key[len(name) + 1 :]: t for key, t in self.tensors.items() if key.startswith(f"{name}/")}
 
-    def restore_random(self) -> None:
-        """Set the random states of torch, NumPy and Python to what they were."""
-        torch.set_rng_state(self.tensors["random/cpu"])
-        if "random/cuda" in self.tensors:
-            torch.cuda.set_rng_state(self.tensors["random/cuda"])
-        version, state, gauss = self.description["python"]
+    def restore_random(self, moment: str) -> None:
+        """Set the random states of torch, NumPy and Python to what they were at the "start" of all, or "now"."""
+        states = self.part(moment)
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"])
+        version, state, gauss = self.description[moment]["python"]
         random.setstate((version, tuple(state), gauss))
-        kind, *rest = self.description["numpy"]
-        np.random.set_state((kind, self.tensors["random/numpy"].numpy().astype(np.uint32), *rest))
+        kind, *rest = self.description[moment]["numpy"]
+        np.random.set_state((kind, states["numpy"].numpy().astype(np.uint32), *rest))
+
+
+def random_states() -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The random states of torch, NumPy and Python: numbers, and tensors."""
+    numpy_state: Any = np.random.get_state()
+    kind, key, *rest = numpy_state
+    tensors = {"cpu": torch.get_rng_state(), "numpy": torch.from_numpy(key.astype(np.int64))}
+    if torch.cuda.is_initialized():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    return {"python": random.getstate(), "numpy": [kind, *rest]}, tensors
 
 
 class Checkpoint:
-    """The file that a training is kept in.
+    """The file that a training is kept in. The random states are set to those that the training in it started with.
 
     Args:
         path: the file; one that exists is gone on from, and replaced.
@@ -69,14 +80,16 @@ class Checkpoint:
         check_path(path)
         self.path, self.training = path, dict(training)
         self.kept: dict[str, Any] = {}  # of the trainings that are over
-        self.split = torch.empty(0, dtype=torch.int64)  # the order in which units were split
         self.saved = self._read() if Path(path).exists() else None
+        if self.saved:
+            self.saved.restore_random("start")
+        self._start = random_states()
 
     def _read(self) -> Snapshot:
         description, tensors = read_file(self.path, FORMAT, VERSION)
         try:
             found = description["training"]
-            self.kept, self.split = description["kept"], tensors["split"]
+            self.kept = description["kept"]
             saved = Snapshot(description["label"], description, tensors)
         except (KeyError, TypeError) as error:
             raise FormatError(
@@ -93,20 +106,12 @@ class Checkpoint:
 
     def write(self, label: str, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the file by a state, and the random states at this moment."""
-        state: Any = np.random.get_state()
-        kind, key, *rest = state
-        randomness = {"random/cpu": torch.get_rng_state(), "random/numpy": torch.from_numpy(key.astype(np.int64))}
-        if torch.cuda.is_initialized():
-            randomness["random/cuda"] = torch.cuda.get_rng_state()
-        everything = {
-            **description,
-            "label": label,
-            "training": self.training,
-            "kept": self.kept,
-            "python": random.getstate(),
-            "numpy": [kind, *rest],
-        }
-        write_file(self.path, FORMAT, VERSION, everything, {**tensors, **randomness, "split": self.split})
+        everything = {**description, "label": label, "training": self.training, "kept": self.kept}
+        states: dict[str, Tensor] = {}
+        for moment, (numbers, parts) in {"start": self._start, "now": random_states()}.items():
+            everything[moment] = numbers
+            states |= {f"{moment}/{name}": tensor for name, tensor in parts.items()}
+        write_file(self.path, FORMAT, VERSION, everything, {**tensors, **states})
 
 
 def digest(batch: Batch) -> str:

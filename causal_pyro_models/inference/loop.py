@@ -311,4 +311,4 @@ class Loop:
                 i, key = name.split("/")
                 state.setdefault(int(i), {})[key] = tensor
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        saved.restore_random()
+        saved.restore_random("now")

@@ -1,5 +1,6 @@
 """Missing at random: the bound is on the right likelihood, effects are not biased, and draws are of the posterior."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -165,8 +166,12 @@ def test_what_cannot_be_imputed_is_refused(trained):
         impute(trained, gaps(5), 0)
     with pytest.raises(ModelError, match="StructuralCausalModel, got function"):
         impute(lambda: None, gaps(5))
+    bad = copy.deepcopy(trained)
+    with torch.no_grad():
+        for parameter in bad.imputer.parameters():
+            parameter.normal_(std=5.0)
     with pytest.warns(CausalWarning, match="raise num_samples"):
-        impute(trained, {"Z": [0.0], "X": [None], "Y": [60.0]}, 50, seed=0)  # beyond anything it was trained on
+        impute(bad, gaps(50), 50, seed=0)
 
 
 def test_a_stopped_training_on_incomplete_data_ends_with_the_same_bits(tmp_path):

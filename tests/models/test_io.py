@@ -47,7 +47,7 @@ def test_round_trip_is_bit_identical(tmp_path, residual, dtype):
     assert (again.graph, again.variables, again.residual, again.hidden) == (GRAPH, KINDS, residual, (7, 5))
     old, new = model.state_dict(), again.state_dict()
     assert list(old) == list(new)
-    assert all(torch.equal(old[name], new[name]) and new[name].dtype == dtype for name in old)
+    assert all(torch.equal(old[name], new[name]) and new[name].dtype == old[name].dtype for name in old)
     values = {"b": torch.tensor([0.0, 1.0]), "c": torch.tensor([2, 0]), "x": torch.tensor([0.3, 4.0])}
     assert torch.equal(model.log_prob(values), again.log_prob(values))
     assert all(parameter.requires_grad for parameter in again.parameters())
