@@ -36,11 +36,11 @@ class Term(NamedTuple):
     do: tuple["Term", ...] = ()
 
     def symbols(self) -> Iterator[Symbol]:
-        """The open values in the term, those of its world included."""
+        """The open values in the term, those of its world included; a nested counterfactual has a value of its own."""
         if isinstance(self.value, Symbol):
             yield self.value
         for action in self.do:
-            yield from action.symbols()
+            yield from Term(action.name, 0, action.do).symbols() if action.do else action.symbols()
 
     def names(self) -> Iterator[str]:
         """The variables in the term, those of its world included."""
@@ -51,7 +51,11 @@ class Term(NamedTuple):
     def substitute(self, values: Mapping[Symbol, Value]) -> "Term":
         """The term with values for some of its symbols."""
         value = values.get(self.value, self.value) if isinstance(self.value, Symbol) else self.value
-        return Term(self.name, value, tuple(action.substitute(values) for action in self.do) if self.do else ())
+        world = (
+            action.substitute(values)._replace(value=action.value) if action.do else action.substitute(values)
+            for action in self.do
+        )
+        return Term(self.name, value, tuple(world))
 
     def render(self, notation: Text) -> str:
         """The term in a notation."""
