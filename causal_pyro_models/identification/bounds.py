@@ -6,13 +6,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array, csr_array, hstack, vstack
 
-from causal_pyro_models.errors import DataError, EvidenceError, InterventionError, QueryError, unknown_variable
+from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term
 from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.programs import extremes, impossible, ratio_extremes
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.responses import ResponseTypes, Source, Worlds
 
@@ -29,8 +28,8 @@ class Bounds:
     Attributes:
         name: of the quantity.
         lower, upper: the bounds; equal, but for rounding, where the quantity is identifiable.
-        sharp: whether each bound is attained by a model. Where not, the bounds hold but could be narrower: the program
-            is linear only when it lets go of some independences among hidden variables.
+        sharp: whether each bound is attained by a model. Where not, the bounds hold but could be narrower: some
+            independences among hidden variables that no linear program can express were let go.
 
     Example:
         >>> Bounds("P(Y=1 | do(X=1))", 0.3, 0.8, True)
@@ -60,7 +59,8 @@ def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
     """Bounds on a query, interventional or counterfactual, from the joint law of the observed variables.
 
     The hidden variables of each district choose the response types of its members, in any way that brings about the
-    joint law; the query is linear in the law of the types, or a ratio of two such.
+    joint law; the query is linear in the law of the types of one district, or a ratio of two such, which a linear
+    program bounds. Where two districts matter it is bilinear, and bounded by branch and bound.
 
     Args:
         graph: an acyclic directed mixed graph.
@@ -214,75 +214,17 @@ def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condi
     def coefficients(mixture: Sequence[tuple[float, Sequence[tuple[Source, int]]]]) -> Array:
         return np.asarray(np.sum([weight * types.probability(events) for weight, events in mixture], axis=0))
 
-    mass = coefficients(below) if below else np.ones(types.total)
-    lower, upper = _extremes(types, coefficients(above), mass, bool(below), name)
-    return Bounds(name, lower, upper, types.sharp or upper - lower < IDENTIFIED)
-
-
-def _extremes(types: ResponseTypes, value: Array, mass: Array, conditional: bool, name: str) -> tuple[float, float]:
-    """The least and greatest ratio of two linear functions, one program for each (Charnes and Cooper 1962).
-
-    Args:
-        types: what the functions are linear in.
-        value, mass: their coefficients, one for each combination of types.
-        conditional: whether ``mass`` is anything but one.
-        name: of the quantity, for messages.
-    """
-    if not types.block:
-        if not mass[0] > 0:
-            raise _impossible(name)
-        return (float(value[0] / mass[0]),) * 2
-    left, right, column = _constraints(types, value, mass)
-    value, mass = value[column], mass[column]
-    if conditional:  # the unknowns are scaled so that the condition has mass one; their scale is another unknown
-        scale = csr_array(-right[:, None])
-        left = vstack([hstack([left, scale]), csr_array(np.append(mass, 0.0)[None])]).tocsr()
-        right = np.append(np.zeros(len(right)), 1.0)
-        value = np.append(value, 0.0)
-    ends = []
-    for sign in (1.0, -1.0):
-        result = linprog(sign * value, A_eq=left, b_eq=right, bounds=(0, None), method="highs")
-        if result.status == 2 and conditional and not linprog(0 * value, A_eq=left[:-1], b_eq=right[:-1]).status:
-            raise _impossible(name)
-        if result.status == 2:
-            raise DataError(
-                "no model of the graph has this joint law: it breaks a constraint that the graph implies (for an "
-                "instrument, Pearl's instrumental inequality). Check the graph; where the law is of a sample, the "
-                "sample may be too small."
-            )
-        if result.status != 0:
-            raise DataError(f"the linear program for {name} failed: {result.message}")
-        ends.append(sign * result.fun)
-    return ends[0], ends[1]
-
-
-def _constraints(types: ResponseTypes, value: Array, mass: Array) -> tuple[csr_array, Array, Any]:
-    """The equations of the law of the types, on one of each set of columns that are alike.
-
-    Returns:
-        Matrix, right-hand side, and the combination of types that each column stands for.
-    """
-    blocks: list[tuple[Any, Array, Array]] = []  # the row of each column or -1, its coefficient, the right-hand side
-    for cells, law in types.observations():
-        known = np.isfinite(law)
-        place = np.where(known, np.cumsum(known) - 1, -1)
-        blocks.append((place[cells], np.ones(types.total), law[known]))
-    for states, law, others in types.independences():
-        for state, probability in enumerate(law[:-1]):
-            blocks.append((others, (states == state) - probability, np.zeros(others.max() + 1)))
-    patterns = [np.column_stack([place, weight]) for place, weight, _ in blocks]
-    alike = np.column_stack([*patterns, np.round(value, 13), np.round(mass, 13)])
-    _, column = np.unique(alike, axis=0, return_index=True)
-    matrices = []
-    for place, weight, right in blocks:
-        kept = place[column] >= 0
-        entries = (weight[column][kept], (place[column][kept], np.flatnonzero(kept)))
-        matrices.append(coo_array(entries, shape=(len(right), len(column))).tocsr())
-    return vstack(matrices).tocsr(), np.concatenate([right for *_, right in blocks]), column
-
-
-def _impossible(name: str) -> EvidenceError:
-    return EvidenceError(f"the condition of {name} has probability zero, so there is nothing to bound.")
+    value, factual = coefficients(above), all(not term.do for _, events in condition for term in events)
+    if factual:  # the mass of the condition is known
+        mass = sum(weight * worlds.observed(events) for weight, events in below) if below else 1.0
+        if not mass > 0:
+            raise impossible(name)
+        lower, upper, sharp = extremes(types, value / mass, name)
+    else:
+        lower, upper, sharp = ratio_extremes(types, value, coefficients(below), name)
+    if all(weight > 0.0 for weight, _ in objective):  # a probability, which a search without end may overlook
+        lower, upper = max(lower, 0.0), min(upper, 1.0)
+    return Bounds(name, lower, upper, sharp or upper - lower < IDENTIFIED)
 
 
 # What is asked --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ a district are, all they do is choose the response types of its members, so that
 district is the most general model (Balke and Pearl 1994).
 """
 
+import copy
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,14 @@ class Worlds:
         if isinstance(term.value, Symbol):
             raise QueryError(f"bounds need a value for {term.name!r}: write {term.name}=1 rather than {term.name}.")
         return self.node(term.name, self._world(term.do)), self.table.index(term.name, term.value)
+
+    def observed(self, events: Sequence[tuple[Source, int]]) -> float:
+        """The probability of a conjunction of events in the actual world."""
+        values: dict[str, int] = {}
+        for source, value in events:
+            if isinstance(source, Node) and values.setdefault(source.name, value) != value:
+                return 0.0
+        return float(self.table.array(list(values))[tuple(values.values())])
 
     def node(self, name: str, world: Mapping[str, Source]) -> Source:
         """A variable under interventions."""
@@ -212,7 +221,29 @@ class ResponseTypes:
     @property
     def sharp(self) -> bool:
         """Whether every joint law of these types is one that a model of the graph can have."""
-        return len(self.active) <= 1 and all(self._is_general(district) for district in self.active)
+        return len(self.active) <= 1 and self.each_is_general
+
+    @property
+    def each_is_general(self) -> bool:
+        """Whether every law of the types of each district, independent of the others, is one of a model."""
+        return all(self._is_general(district) for district in self.active)
+
+    def restricted(self, district: frozenset[str]) -> "ResponseTypes":
+        """The types of one active district alone."""
+        part = copy.copy(self)
+        part.active = {district: self.active[district]}
+        part.block = [v for v in self.block if v in district]
+        part.counts = [self.counts[self.block.index(v)] for v in part.block]
+        part.total = math.prod(part.counts)
+        numbers = np.unravel_index(np.arange(part.total), part.counts)
+        part.types = dict(zip(part.block, numbers, strict=True))
+        return part
+
+    def number_of(self, district: frozenset[str]) -> Ints:
+        """Of each combination of types the number that it has among those of one district."""
+        members = [v for v in self.block if v in district]
+        counts = [self.counts[self.block.index(v)] for v in members]
+        return np.asarray(np.ravel_multi_index([self.types[v] for v in members], counts))
 
     def _is_general(self, district: frozenset[str]) -> bool:
         """Whether the hidden variables of a district can bring about any law that :meth:`independences` allows."""

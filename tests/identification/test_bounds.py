@@ -115,6 +115,7 @@ def test_the_truth_lies_within(seed, size):
     table = table_of(model)
 
     def within(found, truth):
+        assert 0.0 <= found.lower <= found.upper + CLOSE <= 1.0 + 2 * CLOSE
         assert found.lower - CLOSE <= truth <= found.upper + CLOSE, (graph, x, y, found, truth)
 
     try:
@@ -134,6 +135,20 @@ def test_the_truth_lies_within(seed, size):
             within(ps_bounds(graph, table, {x: (0, 1)}, event), ps)
     except QueryError as error:
         assert "combinations of response types" in str(error)
+
+
+@settings(max_examples=40)
+@given(seeds)
+def test_two_districts_are_bounded_sharply(seed):
+    """X -> M -> Y: the share u of units whose M follows X, and w of those whose Y follows M, each range over an
+    interval, and the bilinear PNS = u w + (u - a)(w - b) takes its extremes at the corners."""
+    chain = CausalGraph.from_edges([("X", "M"), ("M", "Y")])
+    model = random_model(chain, np.random.default_rng(seed))
+    m0, m1 = (model.probability([("M", {"X": x}, 1)]) for x in (0, 1))
+    y0, y1 = (model.probability([("Y", {"M": m}, 1)]) for m in (0, 1))
+    us, ws = (max(0.0, m1 - m0), min(m1, 1 - m0)), (max(0.0, y1 - y0), min(y1, 1 - y0))
+    corners = [u * w + (u - m1 + m0) * (w - y1 + y0) for u in us for w in ws]
+    assert_bounds(pns_bounds(chain, table_of(model), ARMS, "Y"), min(corners), max(corners))
 
 
 FRONT_DOOR = CausalGraph(["X", "M", "Y"], [("X", "M"), ("M", "Y")], [("X", "Y")])
