@@ -13,6 +13,7 @@ from causal_pyro_models.models.ridge import evidence_ridge
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
+BLOCK = 4096  # units whose hidden layers fit a processor's cache
 MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
 DRAWS = 3  # of random units, of which the best are kept
 LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
@@ -79,7 +80,11 @@ class Expansion(nn.Module):
 
         Without features they are those of one unit.
         """
-        return self.at(self.tensors(), features)
+        tensors = self.tensors()
+        if torch.is_grad_enabled() or len(features) <= BLOCK:
+            return self.at(tensors, features)
+        location, further = zip(*(self.at(tensors, block) for block in features.split(BLOCK)), strict=True)
+        return torch.cat(location), torch.cat(further)
 
     def at(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
@@ -103,7 +108,8 @@ class Expansion(nn.Module):
     def _units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
         units = squashed
         for layer in range(len(self.hidden)):
-            units = torch.tanh(units @ tensors[f"weight{layer}"].mT + tensors[f"offset{layer}"].unsqueeze(-2))
+            weight, offset = tensors[f"weight{layer}"], tensors[f"offset{layer}"]
+            units = torch.tanh(units @ weight.mT + offset.unsqueeze(-2))
         return units
 
     @torch.no_grad()

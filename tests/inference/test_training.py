@@ -12,7 +12,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.callbacks import TensorBoard
 from causal_pyro_models.inference.training import fit
 from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, load, save
-from causal_pyro_models.models.data import Batch, Intervened, Pairs
+from causal_pyro_models.models.data import Intervened, Pairs
 from causal_pyro_models.scm.mechanisms import mechanism
 from causal_pyro_models.seeding import seeded
 
