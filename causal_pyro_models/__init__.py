@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from causal_pyro_models.errors import CausalError as CausalError, CausalWarning as CausalWarning
     from causal_pyro_models.graph import CausalGraph as CausalGraph
+    from causal_pyro_models.identification import identify as identify
     from causal_pyro_models.inference import (
         NUTS as NUTS,
         AmortizedGuide as AmortizedGuide,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ett as ett,
         fit as fit,
         fit_guide as fit_guide,
+        impute as impute,
         ite as ite,
         nde as nde,
         nie as nie,
@@ -45,7 +47,12 @@ if TYPE_CHECKING:
     )
     from causal_pyro_models.models import (
         CausalFlow as CausalFlow,
+        CausalGAN as CausalGAN,
+        CausalVAE as CausalVAE,
+        Intervened as Intervened,
+        NeuralCausalModel as NeuralCausalModel,
         StructuralCausalModel as StructuralCausalModel,
+        infer_variables as infer_variables,
         load as load,
         save as save,
     )
@@ -65,10 +72,13 @@ _HOMES = {
     "errors": "CausalError CausalWarning",
     "graph": "CausalGraph",
     "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
-    "models": "CausalFlow StructuralCausalModel load save",
+    "identification": "identify",
+    "models": (
+        "CausalFlow CausalGAN CausalVAE Intervened NeuralCausalModel StructuralCausalModel infer_variables load save"
+    ),
     "inference": (
         "AmortizedGuide Draws Estimate ImportanceSampling NUTS Noise Worlds abduct ate att cate cde "
-        "counterfactual diagnose dose_response ett fit fit_guide ite nde nie odds_ratio path_specific pn pns "
+        "counterfactual diagnose dose_response ett fit fit_guide impute ite nde nie odds_ratio path_specific pn pns "
         "ps risk_ratio sample sbc to_inference_data worlds"
     ),
 }
