@@ -109,7 +109,7 @@ def test_the_loss_is_the_negative_evidence_lower_bound(confounded):
 
     def guide():
         with pyro.plate("units", 50):
-            pyro.sample("X<->Y", confounded.confounders["X<->Y"].posterior(values))
+            pyro.sample("X<->Y", confounded.confounders["X<->Y"].given(values, {}))
 
     with torch.no_grad():
         ours = torch.stack([sum(confounded.losses(Batch(values), 1.0).values()) for _ in range(400)])
