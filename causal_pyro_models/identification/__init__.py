@@ -1,4 +1,10 @@
-"""Identification: which causal questions data can answer, by what estimand, and why."""
+"""Identification: which causal questions data can answer, by what estimand, and why.
+
+Names that need numpy and scipy (tables, bounds, tests of a graph) are imported on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph
 from causal_pyro_models.identification.derivation import AxiomStep, Derivation, RuleStep, Step, verify
@@ -31,11 +37,43 @@ from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, 
 from causal_pyro_models.identification.selection import recover
 from causal_pyro_models.identification.transport import EVERY
 
+if TYPE_CHECKING:
+    from causal_pyro_models.identification.graph_tests import (
+        canonical_correlation_test as canonical_correlation_test,
+        g_test as g_test,
+        test_graph as test_graph,
+    )
+    from causal_pyro_models.identification.implications import (
+        Independence as Independence,
+        VermaConstraint as VermaConstraint,
+        local_independences as local_independences,
+        pairwise_independences as pairwise_independences,
+        verma_constraints as verma_constraints,
+    )
+    from causal_pyro_models.identification.joint import JointTable as JointTable
+    from causal_pyro_models.identification.partial import (
+        Bounds as Bounds,
+        ate_bounds as ate_bounds,
+        bounds as bounds,
+        pn_bounds as pn_bounds,
+        pns_bounds as pns_bounds,
+        ps_bounds as ps_bounds,
+    )
+
+_HOMES = {
+    "partial": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
+    "graph_tests": "canonical_correlation_test g_test test_graph",
+    "implications": "Independence VermaConstraint local_independences pairwise_independences verma_constraints",
+    "joint": "JointTable",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
 __all__ = [
     "EVERY",
     "ONE",
     "ZERO",
     "AxiomStep",
+    "Bounds",
     "Conflict",
     "Contrast",
     "CounterfactualGraph",
@@ -44,6 +82,8 @@ __all__ = [
     "Expression",
     "Fraction",
     "Hedge",
+    "Independence",
+    "JointTable",
     "Probability",
     "Product",
     "Query",
@@ -53,17 +93,39 @@ __all__ = [
     "Sum",
     "Symbol",
     "Term",
+    "VermaConstraint",
+    "ate_bounds",
+    "bounds",
+    "canonical_correlation_test",
     "effect_on_the_treated",
+    "g_test",
     "identify",
+    "local_independences",
     "natural_direct_effect",
     "natural_indirect_effect",
+    "pairwise_independences",
     "parse",
     "path_specific_effect",
+    "pn_bounds",
+    "pns_bounds",
+    "ps_bounds",
     "recanting_witness",
     "recover",
     "rule_1",
     "rule_2",
     "rule_3",
     "term",
+    "test_graph",
     "verify",
+    "verma_constraints",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -14,14 +14,11 @@ from causal_pyro_models.identification.implications import (
     local_independences,
     verma_constraints,
 )
-from causal_pyro_models.identification.joint import Array, JointTable
+from causal_pyro_models.identification.joint import Array, JointTable, is_discrete
 from causal_pyro_models.identification.tables import Tabulator
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MOST_LEVELS = 10
-"""A column of numbers with more distinct values is taken as continuous."""
 
 
 class ChiSquared(NamedTuple):
@@ -245,11 +242,6 @@ def benjamini_hochberg(p_values: Any) -> Array:
 
 
 # Columns --------------------------------------------------------------------------------------------------------------
-
-
-def is_discrete(column: Any) -> bool:
-    """Whether a column has categories, or numbers of few distinct values."""
-    return bool(column.dtype.kind not in "iuf" or column.nunique() <= MOST_LEVELS)
 
 
 def _check_data(graph: CausalGraph, data: Any) -> None:

@@ -1,5 +1,6 @@
 """Joint distributions of finite variables as arrays."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from causal_pyro_models.errors import DataError, unknown_variable
 
 Array = NDArray[np.float64]
+MOST_LEVELS = 10
+"""A column of numbers with more distinct values is taken as continuous."""
+MOST_CELLS = 50_000_000
 
 
 class JointTable:
@@ -85,7 +89,12 @@ class JointTable:
             values, code = np.unique(data[name].to_numpy(), return_inverse=True)
             codes.append(code)
             states[name] = values.tolist()
-        counts = np.zeros([len(states[name]) for name in columns])
+        shape = [len(states[name]) for name in columns]
+        if math.prod(shape) > MOST_CELLS:
+            raise DataError(
+                f"a table of {columns} would have {math.prod(shape):.3g} cells: bin them, or use regressions."
+            )
+        counts = np.zeros(shape)
         np.add.at(counts, tuple(codes), 1.0)
         return cls(columns, counts / len(data), states)
 
@@ -137,6 +146,11 @@ def as_table(source: Any, names: Iterable[str] | None = None) -> JointTable:
         if name not in table.names:
             raise unknown_variable(name, table.names)
     return table
+
+
+def is_discrete(column: Any) -> bool:
+    """Whether a column has categories, or numbers of few distinct values."""
+    return bool(column.dtype.kind not in "iuf" or column.nunique() <= MOST_LEVELS)
 
 
 def _checked_names(names: Any) -> tuple[str, ...]:

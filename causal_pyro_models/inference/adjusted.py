@@ -25,7 +25,7 @@ from causal_pyro_models.graph import (
 )
 from causal_pyro_models.identification.evaluation import Question
 from causal_pyro_models.identification.expression import Probability, Symbol, Term, product, terms, total
-from causal_pyro_models.identification.graph_tests import is_discrete
+from causal_pyro_models.identification.joint import is_discrete
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.g_computation import GComputation, checked_columns, design
 from causal_pyro_models.inference.learners import Classifier, LeastSquares, LogisticRegression, Regressor

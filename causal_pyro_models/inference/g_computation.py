@@ -20,8 +20,7 @@ from causal_pyro_models.identification.expression import (
     Symbol,
     Term,
 )
-from causal_pyro_models.identification.graph_tests import is_discrete
-from causal_pyro_models.identification.joint import JointTable
+from causal_pyro_models.identification.joint import JointTable, is_discrete
 from causal_pyro_models.inference.learners import Classifier, Regressor
 from causal_pyro_models.inference.uncertainty import Array, Statistic
 

@@ -11,8 +11,7 @@ from torch.distributions import constraints
 from causal_pyro_models.errors import DataError, ModelError, checked_count
 from causal_pyro_models.identification.evaluation import Question, Tables
 from causal_pyro_models.identification.expression import Probability
-from causal_pyro_models.identification.graph_tests import is_discrete
-from causal_pyro_models.identification.joint import JointTable
+from causal_pyro_models.identification.joint import JointTable, is_discrete
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.g_computation import GComputation, PlugIn, checked_columns
 from causal_pyro_models.inference.learners import Classifier, LeastSquares, LogisticRegression, Regressor

@@ -13,8 +13,8 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.bounds import Bounds, ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
 from causal_pyro_models.identification.joint import JointTable
+from causal_pyro_models.identification.partial import Bounds, ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
 from tests.identification.oracles import random_admg, random_model
 
 BOW = CausalGraph(["X", "Y"], [("X", "Y")], [("X", "Y")])
