@@ -15,13 +15,13 @@ import pyro.distributions as dist
 import causal_pyro_models as cpm
 from causal_pyro_models.errors import NotIdentifiableError
 from causal_pyro_models.identification import (
+    ate_bounds,
     identify,
     natural_direct_effect,
     path_specific_effect,
     recanting_witness,
     verify,
 )
-from causal_pyro_models.identification.bounds import ate_bounds
 
 
 def smoking() -> None:
