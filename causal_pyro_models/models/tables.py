@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from causal_pyro_models.errors import DataError, unknown_variable
-from causal_pyro_models.models.variables import Binary, Categorical, Column, Continuous, Variable
+from causal_pyro_models.models.variables import Binary, Categorical, Column, Continuous, Ordinal, Variable
 
 MAX_INTEGER_LABELS = 10  # a column of integers with more distinct values than this is read as continuous
 
@@ -111,9 +111,10 @@ def check_lengths(values: Mapping[str, Sized]) -> None:
 def infer_variables(data: Any) -> dict[str, Variable]:
     """What kind of variable each column of a table looks like.
 
-    Numbers with a fraction are continuous; booleans, and any column of two labels or integers, binary; strings,
-    categoricals and integers of at most ten distinct values categorical; other integers continuous. Labels are stored
-    with the kind, so that values come back as labels. Missing values say nothing of a kind and are passed over.
+    Numbers with a fraction are continuous; booleans, and any column of two labels or integers, binary; ordered
+    categoricals (and polars enums) ordinal; strings, other categoricals and integers of at most ten distinct values
+    categorical; other integers continuous. Labels are stored with the kind, so that values come back as labels. Missing
+    values say nothing of a kind and are passed over.
 
     Args:
         data: the table, of pandas, polars or another library that narwhals reads.
@@ -146,7 +147,7 @@ def _infer(name: str, column: Any) -> Variable:
         present = present.astype(np.float64)
         if infinite := int(np.isinf(present).sum()):
             raise DataError(f"column {name!r} has {infinite} infinite values. Remove or correct these rows.")
-    labels = _levels(name, column, present)
+    labels, ordered = _levels(name, column, present)
     if len(labels) < 2:
         raise DataError(f"column {name!r} is constant ({labels[0]!r}): leave it out.")
     if kind.is_float() and not set(labels) <= {0.0, 1.0}:
@@ -155,21 +156,21 @@ def _infer(name: str, column: Any) -> Variable:
         return Binary(labels)
     if kind.is_integer() and len(labels) > MAX_INTEGER_LABELS:
         return Continuous()
-    return Categorical(len(labels), labels)
+    return (Ordinal if ordered else Categorical)(len(labels), labels)
 
 
-def _levels(name: str, column: Any, present: Column) -> tuple[Any, ...]:
-    """The labels of a column, the declared ones where it is a categorical."""
+def _levels(name: str, column: Any, present: Column) -> tuple[tuple[Any, ...], bool]:
+    """The labels of a column, the declared ones where it is a categorical, and whether they are ordered."""
     import narwhals as nw
 
     declared = getattr(getattr(column.to_native(), "cat", None), "categories", None)  # pandas
     if declared is not None:
-        return tuple(declared.tolist())
+        return tuple(declared.tolist()), bool(column.to_native().cat.ordered)
     if isinstance(column.dtype, nw.Enum):
-        return tuple(column.dtype.categories)
+        return tuple(column.dtype.categories), True
     alike = any(all(isinstance(value, label) for value in present) for label in (str, bool | np.bool_))
     if column.dtype.is_numeric() or alike:
-        return tuple(np.unique(present).tolist())
+        return tuple(np.unique(present).tolist()), False
     raise DataError(
         f"column {name!r} has type {column.to_native().dtype}: convert it to numbers, strings or a categorical."
     )

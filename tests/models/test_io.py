@@ -10,7 +10,19 @@ from safetensors.torch import load_file, save_file
 from causal_pyro_models import counterfactual, sample
 from causal_pyro_models.errors import FormatError, ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, LocationScale, Spline, load, save
+from causal_pyro_models.models import (
+    Binary,
+    Categorical,
+    CausalFlow,
+    Continuous,
+    Count,
+    LocationScale,
+    Ordinal,
+    Positive,
+    Spline,
+    load,
+    save,
+)
 from causal_pyro_models.models.additive import AdditiveNoiseNode, NeuralCausalModel
 from causal_pyro_models.models.flow import CategoricalNode, FlowNode
 from causal_pyro_models.models.gan import CausalGAN, GANNode
@@ -196,7 +208,10 @@ def test_nodes_of_ones_own_are_registered(tmp_path):
 
 CHAIN = CausalGraph(["A", "B", "C"], [("A", "B"), ("B", "C"), ("A", "C")])
 MIXED = {"A": Continuous(2), "B": Categorical(3, ("u", 1, 2.5)), "C": Continuous()}
+EVERY = CausalGraph.from_edges([(a, b) for i, a in enumerate("ABCDEF") for b in "ABCDEF"[i + 1 :]])
+EVERY_KIND = (Continuous(), Positive(), Count(), Binary(), Categorical(3), Ordinal(4))
 MODELS = [
+    CausalFlow(EVERY, dict(zip("ABCDEF", EVERY_KIND, strict=True)), hidden=(6,)),
     NeuralCausalModel(CHAIN, {"A": 1, "B": Binary(), "C": 1}, Linear(), Laplace(), heteroscedastic=True),
     NeuralCausalModel(CHAIN, dict.fromkeys("ABC", 1), Network((5,), torch.nn.Tanh, torch.nn.LayerNorm), Learned()),
     CausalVAE(CHAIN, MIXED, latent={"A": 3, "B": 0, "C": 1}, hidden=(6,), beta=2.0),

@@ -91,7 +91,7 @@ def test_inference_of_kinds():
         "zero_one": Binary((0.0, 1.0)),
         "one_two": Binary((1, 2)),
         "text": Categorical(3, ("u", "v", "w")),
-        "level": Categorical(3, ("lo", "hi", "top")),
+        "level": Ordinal(3, ("lo", "hi", "top")),
         "small": Categorical(3, (1, 2, 3)),
     }
     assert infer_variables(pd.DataFrame({"count": range(30)})) == {"count": Continuous()}
@@ -191,7 +191,7 @@ def test_polars_and_pandas_are_read_alike():
         "text": Categorical(3, ("u", "v", "w")),
         "small": Categorical(3, (1, 2, 3)),
         "few": Binary((1, 2)),
-        "level": Categorical(3, ("lo", "hi", "top")),
+        "level": Ordinal(3, ("lo", "hi", "top")),
         "kind": Binary(("p", "q")),
     }
     del columns["few"]  # which pandas reads as real numbers
