@@ -151,7 +151,7 @@ def recanting_witness(graph: CausalGraph, treatment: str, outcome: str, paths: I
         'W'
     """
     edges = _edges(graph, treatment, outcome, paths)
-    active = {child for _, child in edges} - {outcome}
+    active = {child for _, child in edges}
     before = graph.ancestors(outcome)
     for v in graph.topological_order:
         if v in active and any(child in before and (v, child) not in edges for child in graph.children(v)):

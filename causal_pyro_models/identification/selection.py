@@ -232,13 +232,12 @@ class Weights:
     def _selected(self) -> tuple[Term, ...]:
         return (Term(self.g.named(self.s)[0], 1),)
 
-    def district(self, d: int, before: int) -> Expression:
-        """Q[d], for a district d without ancestors of S, whose ancestors are ``before``."""
-        earlier = [(v, before | self.within & (1 << v) - 1) for v in bits(d)]
-        return product(self._conditional(v, mask) for v, mask in earlier)
+    def district(self, d: int) -> Expression:
+        """Q[d], for a district d without ancestors of S."""
+        return product(self._conditional(v, self.within & ((1 << v) - 1)) for v in bits(d))
 
     def _conditional(self, v: int, earlier: int) -> Expression:
-        """P(v | earlier, S=1)."""
+        """P(v | earlier, S=1), in which neither S nor a later ancestor of it makes a difference."""
         one = 1 << v
         if self.found:
             return Fraction(self.of(earlier | one), self.of(earlier))
@@ -246,9 +245,9 @@ class Weights:
         pillow = (district | self.g.parents_of(district)) & ~one
         return Probability(terms(self.g.named(one)), self._selected + terms(self.g.named(pillow)))
 
-    def without(self, districts: list[int], before: int) -> "Weights":
+    def without(self, districts: list[int]) -> "Weights":
         """The factors of some districts divided out."""
-        known = product(self.district(d, before) for d in districts)
+        known = product(self.district(d) for d in districts)
         rest = self.within & ~sum(districts)
         return Weights(self.g, self.s, rest, Fraction(self.of(self.within), known))
 
@@ -271,9 +270,9 @@ def _recovered(g: MixedGraph, c: int, s: int) -> Plan:
         districts = [d for d in g.districts(within) if not d & before]
         for d in districts:
             if d & c:
-                whole = Recovered(Statement(d, g.parents_of(d)), weights.district(d, before & ~s))
+                whole = Recovered(Statement(d, g.parents_of(d)), weights.district(d))
                 return whole if d == c else extracted(g, c, whole)
         if not districts:
             names = ", ".join(g.named(c))
             raise NotIdentifiableError(f"what selection takes into account cannot be told from {names}", g.named(c))
-        weights = weights.without(districts, before & ~s)
+        weights = weights.without(districts)

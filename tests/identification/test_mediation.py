@@ -85,6 +85,12 @@ def one(query):
     return {t.value: 1 for t in query.outcome}
 
 
+def test_only_what_the_treatment_changes_is_set():
+    graph = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "Y"), ("C", "M"), ("C", "Y")])
+    contrast = path_specific_effect(graph, ARMS, "Y", [("X", "M", "Y")])
+    assert contrast.active.text() == "P(Y_{X=0, M_{X=1}})"
+
+
 def test_natural_effects_are_path_specific_ones():
     direct = path_specific_effect(TRIANGLE, ARMS, "Y", [("X", "Y")])
     indirect = path_specific_effect(TRIANGLE, ARMS, "Y", [("X", "M", "Y")])

@@ -82,6 +82,14 @@ def test_external_data_stand_in_for_hidden_ancestors():
     assert found.text() == "sum_z P(y | S=1, x, z) P(z)"
 
 
+def test_what_is_hidden_from_the_external_data_is_not_used():
+    """P(z | do(a)) needs W, which the external data lack; the selected units do not help, as Z is selected upon."""
+    graph = CausalGraph.from_edges([("W", "A"), ("A", "Z"), ("Z", "S")], [("W", "Z")])
+    assert recover(graph, "P(Z | do(A))", "S", external=["A", "W", "Z"]).text() == "sum_w P(z | a, w) P(w)"
+    with pytest.raises(NotIdentifiableError):
+        recover(graph, "P(Z | do(A))", "S", external=["A", "Z"])
+
+
 def test_counterfactuals_are_recovered():
     graph = CausalGraph.from_edges([("X", "M"), ("X", "Y"), ("M", "Y"), ("X", "S")])
     found = recover(graph, "P(Y_{X=1, M_{X=0}})", "S")

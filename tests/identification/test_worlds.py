@@ -149,6 +149,21 @@ def test_open_values_are_right_for_all_values():
             assert value_of(found, {("", frozenset()): model.joint()}, list("ZXY"), values) == pytest.approx(truth)
 
 
+@pytest.mark.parametrize(
+    ("graph", "query"),
+    [
+        (CausalGraph(["X", "Y", "Z"], [("Z", "X"), ("Z", "Y")], [("X", "Y")]), "P(Z=0, X=0 | Y_{Z=0}=0)"),
+        (CausalGraph(["W", "X", "Y"], [("W", "X"), ("X", "Y")], [("W", "Y")]), "P(X=1 | Y_{X=1, W=0}=1)"),
+    ],
+)
+def test_a_condition_of_a_world_is_not_one_of_the_actual_world(graph, query):
+    """The evidence is about a world that sets what the query sees at the same value by itself."""
+    query = Query.parse(query)
+    found = identify(graph, query).expression
+    for seed in range(3):
+        assert_true(found, graph, query, available(graph), None, seed)
+
+
 def test_interventional_queries_agree_with_the_observational_engine():
     rng = np.random.default_rng(2)
     for _ in range(150):
