@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.separation import open_path
 from tests.graph.oracles import canonical_dag, disjoint_queries, is_m_connected
 from tests.graph.strategies import admgs, queries
 
@@ -121,3 +122,22 @@ def test_two_thousand_variables():
     for _ in range(20):
         x, y, *z = rng.sample(kept, 30)
         assert graph.m_separated(x, y, z) == projected.m_separated(x, y, z)
+
+
+@settings(max_examples=300)
+@given(st.data(), admgs(max_variables=7))
+def test_an_open_path_is_drawn_where_there_is_one(data, graph):
+    """Every step of the path is an edge, and each inner variable lets it pass, by the definition."""
+    xs, ys, z = data.draw(queries(graph))
+    path = open_path(graph, xs, ys, z)
+    assert bool(path) == (not graph.m_separated(xs, ys, z))
+    if not path:
+        return
+    names, arrows = path.split(" ")[::2], path.split(" ")[1::2]
+    assert names[0] in xs and names[-1] in ys and len(set(names)) == len(names)
+    for a, arrow, b in zip(names, arrows, names[1:], strict=False):
+        edge = {"->": (a, b) in graph.edges, "<-": (b, a) in graph.edges, "<->": b in graph.siblings(a)}
+        assert edge[arrow]
+    for before, v, after in zip(arrows, names[1:], arrows[1:], strict=False):
+        collider = before.endswith(">") and after.startswith("<")
+        assert v in graph.ancestors(z) if collider else v not in z
