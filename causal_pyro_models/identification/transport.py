@@ -7,10 +7,15 @@ from typing import Final
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step
 from causal_pyro_models.identification.expression import Expression, Probability, terms
 from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
 from causal_pyro_models.identification.mixed import MixedGraph
+from causal_pyro_models.identification.plan import Plan
+from causal_pyro_models.identification.proof import proof
+from causal_pyro_models.identification.pruning import pruned
+from causal_pyro_models.identification.rules import licence
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,40 @@ class Source:
         Raises:
             NotIdentifiableError: this distribution does not determine it.
         """
+        g, plan = self._plan(outcome, treatment, given)
+        return self._labelled(pruned(g, plan.expression(g).simplify())[0])
+
+    def proof(
+        self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()
+    ) -> tuple[Step, ...]:
+        """The steps to :meth:`kernel` from the same probability under the experiment as well, in the domain."""
+        g, plan = self._plan(outcome, treatment, given)
+        return tuple(map(self._labelled_step, proof(self.seen, g, plan)))
+
+    def _plan(
+        self, outcome: Collection[str], treatment: Collection[str], given: Collection[str]
+    ) -> tuple[MixedGraph, Plan]:
         g = MixedGraph(self.seen)
         y, x, z = (g.mask(names) for names in (outcome, set(treatment) - self.experiment, given))
         try:
-            return self._labelled(conditional_plan(g, y, x, z).expression(g))
+            return g, conditional_plan(g, y, x, z)
         except HedgeFound as found:
             hedge = hedge_found(self.seen, g, found)
             raise NotIdentifiableError(str(hedge), hedge) from None
 
     def _labelled(self, expression: Expression) -> Expression:
+        """An expression of the variables that are seen, as one of the experiment in the domain."""
         if isinstance(expression, Probability):
-            return Probability(expression.outcome, expression.given, terms(self.experiment), self.domain)
+            do = terms({*self.experiment, *(t.name for t in expression.do)})
+            return Probability(expression.outcome, expression.given, do, self.domain)
         return expression.rebuilt(tuple(map(self._labelled, expression.parts)))
+
+    def _labelled_step(self, step: Step) -> Step:
+        before, after = self._labelled(step.before), self._labelled(step.after)
+        if isinstance(step, AxiomStep):
+            return AxiomStep(before, after, step.axiom)
+        assert isinstance(before, Probability) and isinstance(after, Probability)
+        return RuleStep(before, after, *licence(self.graph, before, after))
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,12 @@ class EveryExperiment(Source):
     def kernel(self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()) -> Expression:
         """P(outcome | do(treatment), given), by the experiment itself."""
         return Probability(terms(outcome), terms(given), terms(treatment), self.domain)
+
+    def proof(
+        self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()
+    ) -> tuple[Step, ...]:
+        """No steps."""
+        return ()
 
 
 class _Every:
