@@ -233,6 +233,19 @@ def test_the_same_seed_gives_the_same_bits(name):
 
 
 @every_family
+def test_a_saved_model_comes_back_bit_for_bit(name, tmp_path):
+    model = model_of(name)
+    cpm.save(model, tmp_path / "model.safetensors")
+    again = cpm.load(tmp_path / "model.safetensors")
+    assert type(again) is type(model)
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
+    evidence = evidence_of(model)
+    worlds = [cpm.counterfactual(m, evidence, {"B": 1.0}, num_samples=draws_of(name), seed=0) for m in (model, again)]
+    assert all(torch.equal(worlds[0][site], worlds[1][site]) for site in model.variables)
+
+
+@every_family
 def test_every_verb_answers(name):
     model = model_of(name)
     evidence = {site: value[:5] for site, value in evidence_of(model).items()}
