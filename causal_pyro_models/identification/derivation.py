@@ -7,7 +7,6 @@ from functools import cached_property
 from causal_pyro_models.errors import DerivationError, checked_count
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import (
-    Constant,
     Expression,
     Probability,
     Symbol,
@@ -15,6 +14,7 @@ from causal_pyro_models.identification.expression import (
     Value,
     unused,
 )
+from causal_pyro_models.identification.notation import Constant
 from causal_pyro_models.identification.rules import Separation, licence
 from causal_pyro_models.identification.simplification import with_primes
 
@@ -253,7 +253,8 @@ def opened(expressions: Sequence[Expression]) -> list[Expression]:
 
     def walk(e: Expression) -> Expression:
         if isinstance(e, Probability):
-            return Probability(*(tuple(map(symbol, group)) for group in (e.outcome, e.given, e.do)), e.domain)
+            outcome, given, do = (tuple(map(symbol, group)) for group in (e.outcome, e.given, e.do))
+            return Probability(outcome, given, do, e.domain)
         return e.rebuilt(tuple(map(walk, e.parts)))
 
     return [walk(e) for e in expressions]

@@ -5,7 +5,7 @@ graph of the query falls into districts; each has to live in one world and be id
 that share a world and a source are identified together, which gives the shorter estimand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -35,6 +35,31 @@ from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.transport import Source
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """P(outcome | do(settings), given), which a source tells.
+
+    Args:
+        source: the source.
+        outcome, settings, given: variables.
+        values: what stands for the open value of each variable.
+    """
+
+    source: Source
+    outcome: frozenset[str]
+    settings: frozenset[str]
+    given: frozenset[str]
+    values: Mapping[Symbol, Value]
+
+    def statement(self, domain: str) -> Probability:
+        """The kernel itself, in open values."""
+        return Probability(terms(self.outcome), terms(self.given), terms(self.settings), domain)
+
+    def estimand(self) -> Expression:
+        """The kernel in terms of its source."""
+        return self.source.kernel(self.outcome, self.settings, self.given).substitute(self.values)
+
+
 @dataclass
 class Factor:
     """Responses that live in one world and are known from one source: P(responses | do(parents)).
@@ -56,17 +81,37 @@ class Factor:
         return {response.name for response in self.responses}
 
     @property
-    def settings(self) -> set[str]:
+    def settings(self) -> frozenset[str]:
         """The parents outside the factor, which its world sets."""
-        return self.world.keys() - self.names
+        return frozenset(self.world.keys() - self.names)
 
-    def expression(self, graph: CounterfactualGraph, shared: set[Response]) -> Expression:
+    def kernel(self, graph: CounterfactualGraph, shared: set[Response]) -> Kernel:
         """The factor, summed over the responses that are neither events nor used by other factors."""
-        outcome = {r.name for r in self.responses if r in graph.values or r in shared} - self.given
-        if not outcome:
-            return ONE
-        found = self.sources[0].kernel(outcome, self.settings, self.given)
-        return found.substitute({Symbol(name): graph.value(slot) for name, slot in self.world.items()})
+        kept = {r.name for r in self.responses if r in graph.values or r in shared}
+        values = {Symbol(name): graph.value(slot) for name, slot in self.world.items()}
+        return Kernel(self.sources[0], frozenset(kept - self.given), self.settings, frozenset(self.given), values)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A query as a ratio of sums of products of kernels; ``above`` is None where the event contradicts itself."""
+
+    joint: CounterfactualGraph
+    condition: CounterfactualGraph
+    above: tuple[Factor, ...] | None
+    below: tuple[Factor, ...]
+
+    def kernels(self) -> list[Kernel]:
+        """All kernels."""
+        sides = (self.joint, self.above or ()), (self.condition, self.below)
+        return [kernel for graph, factors in sides for kernel in _kernels(graph, factors) if kernel.outcome]
+
+    def expression(self, write: Callable[[Kernel], Expression]) -> Expression:
+        """The ratio, its kernels written in one way or another."""
+        if self.above is None:
+            return ZERO
+        numerator, denominator = _summed(self.joint, self.above, write), _summed(self.condition, self.below, write)
+        return numerator if denominator == ONE else Fraction(numerator, denominator)
 
 
 def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -> Expression:
@@ -99,6 +144,11 @@ def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -
         >>> print(identify_from(graph, Query.parse("P(Y_{X=1} | X=0)"), [Source(graph)]))
         sum_z P(y | X=1, z) P(z | X=0)
     """
+    return reduce(graph, query, sources).expression(Kernel.estimand).simplify()
+
+
+def reduce(graph: CausalGraph, query: Query, sources: Sequence[Source]) -> Reduction:
+    """The kernels that a query comes to, each with its source; see :func:`identify_from`."""
     query.check_names(graph)
     outcome, given = ([_in_world(event, query) for event in side] for side in (query.outcome, query.conditions))
     responses = Responses(graph)
@@ -106,13 +156,15 @@ def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -
     if condition.impossible:
         raise QueryError(f"the conditions of {query} contradict one another: their probability is zero.")
     if joint.impossible:
-        return ZERO
+        return Reduction(joint, condition, None, ())
     try:
         above = _factors(joint, joint.components - condition.components, sources)
         below = _factors(condition, condition.components - joint.components, sources)
     except NotIdentifiableError as failure:
         raise NotIdentifiableError(f"{query} is not identifiable: {failure}.", failure.witness) from None
-    return _ratio(joint, above, condition, below).simplify()
+    if not _shared(below):
+        below = [factor for factor in below if not _conditioned(above, factor, condition)]
+    return Reduction(joint, condition, tuple(above), tuple(below))
 
 
 def _in_world(event: Term, query: Query) -> Term:
@@ -189,16 +241,6 @@ def _joined(first: Factor, second: Factor) -> Factor | None:
     return Factor(first.responses + second.responses, first.world | second.world, sources)
 
 
-def _ratio(
-    joint: CounterfactualGraph, above: list[Factor], condition: CounterfactualGraph, below: list[Factor]
-) -> Expression:
-    """The product of the factors above over that of those below, as conditional probabilities where they fit."""
-    if not _shared(below):
-        below = [factor for factor in below if not _conditioned(above, factor, condition)]
-    numerator, denominator = _summed(joint, above), _summed(condition, below)
-    return numerator if denominator == ONE else Fraction(numerator, denominator)
-
-
 def _conditioned(above: list[Factor], below: Factor, condition: CounterfactualGraph) -> bool:
     """Whether a factor below the bar is the margin of one above, which then is conditioned on the same events."""
     for factor in above:
@@ -209,14 +251,18 @@ def _conditioned(above: list[Factor], below: Factor, condition: CounterfactualGr
     return False
 
 
-def _summed(graph: CounterfactualGraph, factors: list[Factor]) -> Expression:
-    """The product of the factors, summed over what they share."""
+def _kernels(graph: CounterfactualGraph, factors: Sequence[Factor]) -> list[Kernel]:
     shared = _shared(factors)
-    over = [symbol for response in shared if isinstance(symbol := graph.value(response), Symbol)]
-    return total(over, product(factor.expression(graph, shared) for factor in factors))
+    return [factor.kernel(graph, shared) for factor in factors]
 
 
-def _shared(factors: list[Factor]) -> set[Response]:
+def _summed(graph: CounterfactualGraph, factors: Sequence[Factor], write: Callable[[Kernel], Expression]) -> Expression:
+    """The product of the factors, summed over what they share."""
+    over = [symbol for response in _shared(factors) if isinstance(symbol := graph.value(response), Symbol)]
+    return total(over, product(write(kernel) for kernel in _kernels(graph, factors) if kernel.outcome))
+
+
+def _shared(factors: Sequence[Factor]) -> set[Response]:
     """The responses from which another factor than their own takes an input."""
     return {
         source

@@ -15,6 +15,7 @@ from causal_pyro_models.identification.plan import Plan
 from causal_pyro_models.identification.proof import proof
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.reduction_proof import reduction_proof
 from causal_pyro_models.identification.transport import Experiments, Names, available
 
 
@@ -70,8 +71,9 @@ def identify(
         raise QueryError(f"expected a query, got {query!r:.80}. Write 'P(Y | do(X))' or Query('Y', 'X').")
     query.check_names(graph)
     if query.counterfactual or experiments or target or selection is not None:
-        expression = identify_from(graph, query, available(graph, experiments, target, selection))
-        return Estimand(query, graph, expression, lambda: Derivation(graph, query.expression, (), {}))
+        sources = available(graph, experiments, target, selection)
+        expression = identify_from(graph, query, sources)
+        return Estimand(query, graph, expression, lambda: reduction_proof(graph, query, sources, target, expression))
     return _from_observations(graph, query)
 
 
