@@ -153,6 +153,7 @@ IDENTIFIABLE = [
     Case("a confounded instrument", ID_06, "Z -> X -> Y; Z <-> X", "P(Y | do(X))", "P(y | x)"),
     Case("the first outcome beside a hedge", ID_06, "W1 -> X -> Y1; W2 -> Y2; W1 <-> Y1; W1 <-> W2; W1 <-> Y2; X <-> W2", "P(Y1 | do(X))", "sum_w1 P(y1 | w1, x) P(w1)"),
     Case("figure 3 a, both outcomes", HIERARCHY, "W1 -> X -> Y1; W2 -> Y2; W1 <-> W2; W1 <-> Y1; W1 <-> Y2; X <-> W2", "P(Y1, Y2 | do(X))", "P(y2) sum_w1 P(y1 | w1, x) P(w1)"),
+    Case("conditioning on a mediator that could not be told", IDC_06, "W -> X; W -> Y; X -> Z; X <-> Z; Z -> Y; X -> Y", "P(Y | do(X), Z)", "sum_w P(y | w, x, z) P(w)"),
     Case("conditioning on a confounded descendant", IDC_06, "X -> Y -> Z; X <-> Z", "P(Y | do(X), Z)"),
     Case("line 7 of ID, figure 5", HIERARCHY, "W1 -> X -> Y1; W1 <-> Y1", "P(Y1 | do(X))", "sum_w1 P(y1 | w1, x) P(w1)"),
     Case("line 6 of ID", HIERARCHY, "X -> Y; X -> Z -> Y; X <-> Z", "P(Y | do(X, Z))", "P(y | x, z)"),
