@@ -49,7 +49,7 @@ def ratio_extremes(types: ResponseTypes, value: Array, mass: Array, name: str) -
     left, right, column = _constraints(types, np.stack([value, mass]))
     scaled = hstack([left, csr_array(-right[:, None])])
     total = csr_array(np.append(mass[column], 0.0)[None])
-    if linprog(-mass[column], A_eq=left, b_eq=right).get("fun", -1.0) > -1e-12:
+    if _least(-mass[column], left, right, name) > -1e-12:
         raise impossible(name)
     left, right = vstack([scaled, total]).tocsr(), np.append(np.zeros(len(right)), 1.0)
     low, high = (_least(sign * np.append(value[column], 0.0), left, right, name) for sign in (1.0, -1.0))
@@ -127,6 +127,7 @@ def _bilinear_extreme(types: ResponseTypes, value: Array, name: str) -> tuple[fl
         if found is None:
             return math.inf
         bound, attained, first, gaps = found
+        bound = max(bound, float(value.min()))  # no mean is less
         heapq.heappush(boxes, (bound, next(order), low, high, first, gaps))
         return attained
 
@@ -145,23 +146,31 @@ def _bilinear_extreme(types: ResponseTypes, value: Array, name: str) -> tuple[fl
 
 
 class _Search:
-    """The relaxations of a bilinear program: sum over k of (A q)_k (B r)_k, for laws q and r of two districts."""
+    """The relaxations of a bilinear program: constant + cost q + cost r + sum over k of (A q)_k (B r)_k.
+
+    q and r are the laws of the types of two districts. What their equations settle of them is taken out of the
+    products, so that k is as small as can be.
+    """
 
     def __init__(self, types: ResponseTypes, value: Array, name: str) -> None:
         self.name = name
-        sides = [types.restricted(district) for district in types.active]
-        places = [types.number_of(district) for district in types.active]
-        matrix = np.zeros([side.total for side in sides])
-        matrix[tuple(places)] = value
-        u, s, v = np.linalg.svd(matrix, full_matrices=False)
-        kept = s > 1e-10 * max(float(s[0]), 1e-300)
-        root = np.sqrt(s[kept])
-        self.factors, self.left, self.right = [], [], []
-        for side, factor in zip(sides, ((u[:, kept] * root).T, root[:, None] * v[kept]), strict=True):
-            left, right, column = _constraints(side, factor)
-            self.factors.append(factor[:, column])
+        first, second = types.active
+        matrix = np.zeros([types.restricted(district).total for district in types.active])
+        matrix[types.number_of(first), types.number_of(second)] = value
+        self.left, self.right, inverses = [], [], []
+        for district in types.active:
+            left, right, column = _constraints(types.restricted(district), matrix.T)
+            matrix = matrix[column].T  # after both it is the right way round again
             self.left.append(left)
             self.right.append(right)
+            inverses.append(np.linalg.pinv(left.toarray()))
+        q, r = (inverse @ right for inverse, right in zip(inverses, self.right, strict=True))
+        self.constant, self.costs = -float(q @ matrix @ r), (matrix @ r, q @ matrix)
+        free = matrix - inverses[0] @ (self.left[0] @ matrix)
+        free = free - (inverses[1] @ (self.left[1] @ free.T)).T
+        u, s, v = np.linalg.svd(free, full_matrices=False)
+        kept = s > 1e-10 * max(float(np.abs(matrix).max()), 1e-300)
+        self.factors = (u[:, kept] * s[kept]).T, v[kept]
         self.k = int(kept.sum())
         self.second = self.ranges(1)
 
@@ -189,7 +198,7 @@ class _Search:
         ]
         sizes = a.shape[1], b.shape[1]
         result = linprog(
-            np.append(np.zeros(sum(sizes)), np.ones(self.k)),
+            np.concatenate([*self.costs, np.ones(self.k)]),
             A_ub=vstack(rows).tocsr(),
             b_ub=np.concatenate([low * least, high * most, high + 1e-12, -low + 1e-12]),
             A_eq=hstack([block_diag(self.left), csr_array((sum(map(len, self.right)), self.k))]).tocsr(),
@@ -201,5 +210,6 @@ class _Search:
             return None
         q, r, t = np.split(result.x, [sizes[0], sum(sizes)])
         first, second = self.factors[0] @ q, self.factors[1] @ r
-        improved = _least(first @ self.factors[1], self.left[1], self.right[1], self.name)
-        return float(result.fun), improved, first, first * second - t
+        there = self.costs[1] + first @ self.factors[1]
+        attained = float(self.costs[0] @ q) + _least(there, self.left[1], self.right[1], self.name)
+        return float(result.fun) + self.constant, attained + self.constant, first, first * second - t

@@ -161,13 +161,13 @@ class _Sample:
         features = self._at(given, drawn, size)
         if isinstance(target.value, Symbol) and not _is_binary(self.statistic.levels.get(target.name)):
             return np.asarray(self._regression(target.name, given)[0].predict(features), dtype=np.float64)
-        levels = self.statistic.levels.get(target.name, np.zeros(0))
+        levels = self.statistic.levels.get(target.name, np.zeros(0)).tolist()
+        if not isinstance(target.value, Symbol) and target.value not in levels:
+            raise DataError(f"{target.name!r} never has the value {target.value!r:.80}, or is continuous.")
         chances = self._chances(target.name, given, features)
         if isinstance(target.value, Symbol):
-            return np.asarray(chances @ levels.astype(np.float64))
-        if target.value not in levels:
-            raise DataError(f"{target.name!r} never has the value {target.value!r:.80}, or is continuous.")
-        return np.asarray(chances[:, levels.tolist().index(target.value)])
+            return np.asarray(chances @ np.array(levels, dtype=np.float64))
+        return np.asarray(chances[:, levels.index(target.value)])
 
     def _regression(self, name: str, given: tuple[Term, ...]) -> tuple[Any, Array]:
         """The learned mean of a column given others, and its residuals."""

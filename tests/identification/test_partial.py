@@ -1,9 +1,12 @@
 """Bounds against closed forms, against the enumerated truth, and against identification."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy import optimize
 
 from causal_pyro_models.errors import (
     DataError,
@@ -151,6 +154,49 @@ def test_two_districts_are_bounded_sharply(seed):
     assert_bounds(pns_bounds(chain, table_of(model), ARMS, "Y"), min(corners), max(corners))
 
 
+def vertices(constraints, values, count, rng):
+    """Corners of a polytope of probabilities, by the optima of random functions."""
+    size = constraints.shape[1]
+    found = (optimize.linprog(rng.normal(size=size), A_eq=constraints, b_eq=values).x for _ in range(count))
+    return np.unique(np.round(list(found), 12), axis=0)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_search_that_has_to_branch_finds_the_extremes_over_all_corners(seed):
+    """X -> M -> Y with three states of M: the extremes of a bilinear function lie at a corner of each polytope."""
+    rng = np.random.default_rng(seed)
+    chain = CausalGraph.from_edges([("X", "M"), ("M", "Y")])
+    model = random_model(chain, rng, {"X": 2, "M": 3, "Y": 2})
+    m = np.array([[model.probability([("M", {"X": x}, k)]) for k in range(3)] for x in (0, 1)])
+    y = np.array([model.probability([("Y", {"M": k}, 1)]) for k in range(3)])
+    pairs = list(itertools.product(range(3), repeat=2))  # (M under control, M under treatment)
+    types = list(itertools.product((0, 1), repeat=3))  # Y at each state of M
+    first = [[float(pair[x] == k) for pair in pairs] for x in (0, 1) for k in range(3)]
+    second = [*([float(t[k]) for t in types] for k in range(3)), [1.0] * 8]
+    q = vertices(np.array(first), m.ravel(), 200, rng)
+    r = vertices(np.array(second), np.append(y, 1.0), 200, rng)
+    follows = np.array([[t[after] * (1 - t[before]) for t in types] for before, after in pairs])
+    every = q @ follows @ r.T
+    assert_bounds(pns_bounds(chain, table_of(model), ARMS, "Y"), every.min(), every.max())
+
+
+@settings(max_examples=30)
+@given(seeds)
+def test_conditions_after_the_intervention_are_bounded_by_ratios(seed):
+    """Z causes Y: within each stratum of Z the natural bounds hold. And the truth lies within where Z is an effect."""
+    rng = np.random.default_rng(seed)
+    graph = CausalGraph(["Z", "X", "Y"], [("Z", "Y"), ("X", "Y")], [("X", "Y")])
+    joint = random_model(graph, rng).joint()
+    stratum = joint[1] / joint[1].sum()
+    found = bounds(graph, JointTable(["Z", "X", "Y"], joint), "P(Y=1 | do(X=1), Z=1)")
+    assert_bounds(found, stratum[1, 1], stratum[1, 1] + 1 - stratum[1].sum())
+    after = CausalGraph(["X", "Y", "Z"], [("X", "Y"), ("X", "Z")], [("X", "Y"), ("X", "Z"), ("Y", "Z")])
+    model = random_model(after, rng)
+    found = bounds(after, table_of(model), "P(Y=1 | do(X=1), Z=1)")
+    assert found.sharp and found.width > 1e-3
+    assert found.lower - CLOSE <= model.probability([("Y", {"X": 1}, 1)], [("Z", {"X": 1}, 1)]) <= found.upper + CLOSE
+
+
 FRONT_DOOR = CausalGraph(["X", "M", "Y"], [("X", "M"), ("M", "Y")], [("X", "Y")])
 NAPKIN = CausalGraph(["W", "R", "X", "Y"], [("W", "R"), ("R", "X"), ("X", "Y")], [("W", "X"), ("W", "Y")])
 BACK_DOOR = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
@@ -214,6 +260,11 @@ def test_a_law_that_breaks_the_instrumental_inequality_is_refused():
 
 
 def test_an_impossible_condition_is_refused():
+    graph = CausalGraph(["X", "Z", "Y"], [("X", "Z"), ("X", "Y")], [("X", "Y")])
+    joint = np.zeros((2, 2, 2))
+    joint[:, 0] = 0.25
+    with pytest.raises(EvidenceError, match="probability zero"):
+        bounds(graph, JointTable(["X", "Z", "Y"], joint), "P(Y=1 | do(X=1), Z=1)")
     table = JointTable(["X", "Y"], [[0.5, 0.5], [0.0, 0.0]])
     for graph in (BOW, ARROW):
         with pytest.raises(EvidenceError, match="probability zero"):
@@ -276,12 +327,28 @@ def test_mistakes_are_named(call, error, says):
         (lambda: JointTable(["X"], ["a", "b"]), "numbers"),
         (lambda: JointTable(["X"], [0.5, 0.5], {"X": ["a"]}), "1 distinct states for an axis of 2"),
         (lambda: JointTable.from_dataframe(pd.DataFrame({"X": []})), "no rows"),
+        (lambda: JointTable.from_dataframe(pd.DataFrame({v: range(1000) for v in "XYZ"})), r"1e\+09 cells"),
+        (lambda: JointTable(["X"], [[]]), "shape"),
         (lambda: JointTable.from_dataframe(pd.DataFrame({"X": [1.0, None]})), "missing"),
     ],
 )
 def test_tables_that_are_no_laws_are_refused(build, says):
     with pytest.raises(DataError, match=says):
         build()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: JointTable(["X"], [0.5, 0.5], {"Q": [0, 1]}),
+        lambda: HALF.array(["Q"]),
+        lambda: HALF.index("Q", 0),
+        lambda: JointTable.from_dataframe(pd.DataFrame({"X": [0, 1]}), ["Q"]),
+    ],
+)
+def test_tables_know_their_variables(call):
+    with pytest.raises(UnknownVariableError, match="'Q'"):
+        call()
 
 
 def test_bounds_print_and_contain():

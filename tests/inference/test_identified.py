@@ -170,6 +170,9 @@ def plated():
 MIXED = pd.DataFrame({"W": np.arange(30.0), "R": np.arange(30.0), "X": np.arange(30.0), "Y": np.arange(30.0)})
 TWO = pd.DataFrame({"Z": [0, 1] * 20, "X": [0, 0, 1, 1] * 10, "Y": [0, 1, 1, 0] * 10})
 
+LINE = pd.DataFrame({"Z": np.arange(30.0), "X": np.arange(30.0), "Y": np.arange(30.0) ** 2})
+GAPS = pd.DataFrame({"Z": [0, 0, 1, 1], "X": [0, 1, 0, 1], "Y": [0, 1, 1, 0]})
+
 
 @pytest.mark.parametrize(
     ("call", "error", "says"),
@@ -184,6 +187,13 @@ TWO = pd.DataFrame({"Z": [0, 1] * 20, "X": [0, 0, 1, 1] * 10, "Y": [0, 1, 1, 0] 
         (lambda: EFFECT.evaluate(TWO.assign(Y=[None, 1.0] * 20), {"X": 1}), DataError, "missing"),
         (lambda: EFFECT.evaluate(TWO[:1], {"X": 1}), DataError, "1 rows"),
         (lambda: EFFECT.evaluate(TWO, {"X": 9}), DataError, "'X' never has the value 9"),
+        (lambda: EFFECT.evaluate(LINE.assign(Y="a"), {"X": 1.0}), QueryError, "has no mean"),
+        (lambda: EFFECT.evaluate(LINE, {"X": 1.0, "Y": 0.5}), DataError, "0.5.*continuous"),
+        (
+            lambda: EFFECT.evaluate(GAPS, {"X": 1}, uncertainty=Bootstrap(20), seed=0),
+            DataError,
+            "bootstrap samples fail",
+        ),
         (lambda: EFFECT.evaluate(TWO, {"X": 1}, level=2.0), QueryError, "level"),
         (
             lambda: EFFECT.evaluate(TWO, {"X": 1}, uncertainty="bootstrap"),
