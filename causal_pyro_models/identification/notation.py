@@ -130,4 +130,4 @@ def _latex_word(stem: str) -> str:
         return stem
     if _GREEK.fullmatch(stem.lower()):
         return "\\" + stem
-    return rf"\mathit{{{_escaped(stem)}}}"
+    return rf"\{'mathit' if stem.isidentifier() else 'text'}{{{_escaped(stem)}}}"

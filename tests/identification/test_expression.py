@@ -123,6 +123,9 @@ def test_bound_symbols_do_not_catch_what_comes_in(expression, old, new):
         ("P(y | do(x), z) P(z)", "P(y | do(x), z) P(z)"),
         ("P(z10, z2, y | x)", "P(y, z2, z10 | x)"),
         ("sum_y P(y_{x})", "1"),
+        ("sum_y P(y, y_{x})", "sum_y P(y, y_{x})"),
+        ("sum_x P(y_{x} | x)", "sum_x P(y_{x} | x)"),
+        ("sum_{x, y} P(y_{x}, x)", "1"),
     ],
 )
 def test_textbook_forms(long, short):
@@ -137,6 +140,8 @@ def test_textbook_forms(long, short):
         ("P(y | do(x))", r"P(y \mid \operatorname{do}(x))"),
         ("P^*(y | X1=1)", r"P^{*}(y \mid X_{1}=1)"),
         ("(sum_x P(x)) P(y_{x})", r"\left(\sum_{x} P(x)\right) \, P({y}_{x})"),
+        ("P(smoking, alpha_1)", r"P(\mathit{smoking}, \alpha_{1})"),
+        ('P("blood pressure"=3 | "a_b")', r"P(\text{blood pressure}=3 \mid \mathit{a\_b})"),
         ("P(alpha, S=\"a_b\")", r"P(\alpha, S=\text{a\_b})"),
     ],
 )  # fmt: skip
@@ -172,6 +177,18 @@ def test_text_that_does_not_fit(text, says):
     with pytest.raises(QueryError) as refusal:
         parse(text)
     assert says in str(refusal.value)
+
+
+def test_tables_refuse_what_they_cannot_hold():
+    tabulate = Tabulator(NAMES, LAWS)
+    with pytest.raises(QueryError, match="'A' is in another world"):
+        tabulate(Probability((term("A", do=[term("B2", 1)]),)))
+    with pytest.raises(QueryError, match=r"'A'.*stands twice"):
+        tabulate(Probability((term("A"),), (term("A", 1),)))
+    with pytest.raises(QueryError, match=r"'A' has the value 'high'.*number of a state"):
+        tabulate(Probability((term("A", "high"),)))
+    placed = Tabulator(NAMES, LAWS, place=lambda name, value: ["low", "high"].index(value))
+    assert placed(Probability((term("A", "high"),)))[0] == tabulate(Probability((term("A", 1),)))[0]
 
 
 def test_products_and_sums_of_any_number():

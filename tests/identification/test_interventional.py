@@ -133,6 +133,15 @@ def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(graph, o
 # What is handed back --------------------------------------------------------------------------------------------------
 
 
+def test_an_estimand_shows_itself():
+    found = identify(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")]), "P(Y | do(X))")
+    assert str(found) == found.text() == "sum_z P(y | x, z) P(z)"
+    assert found.latex() == r"\sum_{z} P(y \mid x, z) \, P(z)"
+    assert found._repr_latex_() == rf"$P(y \mid \operatorname{{do}}(x)) = {found.latex()}$"
+    assert found == identify(found.graph, found.query) and "P(Y | do(X))" in repr(found)
+    assert found.derivation is found.derivation
+
+
 def test_arbitrary_values():
     napkin = CausalGraph.from_dagitty("dag { W -> R -> X -> Y; W <-> X; W <-> Y }")
     assert {symbol.name for symbol in identify(napkin, "P(Y | do(X))").arbitrary} == {"R"}
