@@ -26,6 +26,8 @@ WARM_UP = 0.02  # share of the steps over which the learning rate rises to its p
 MAX_GRADIENT_NORM = 100.0
 CHECKPOINT_SECONDS = 30.0  # the most that is lost where validations are further apart
 
+FEW = 4  # units that fail one by one where the weights are at fault, not the data
+
 Draw = Callable[[], Batch]
 
 
@@ -268,8 +270,7 @@ class Loop:
     def _fault(self, progress: float) -> FitError:
         """Name the variables whose loss or gradient is not finite, and the rows of the batch."""
         names = self.objective.culprits(self.train[self.index], progress)
-        guilty = [i for i in self.index if self.objective.culprits(self.train[i.reshape(1)], progress)]
-        rows = self.rows[torch.stack(guilty) if guilty else self.index].tolist()
+        rows = self.rows[self._guilty(self.index, progress)].tolist()
         shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
         error = FitError(
             f"the loss of {', '.join(names)} is not finite at step {self.step + 1}, on a batch with the rows {shown}. "
@@ -278,6 +279,22 @@ class Loop:
         )
         error.variables, error.rows = tuple(names), tuple(rows)
         return error
+
+    def _guilty(self, units: Tensor, progress: float) -> Tensor:
+        """The units on which a loss is not finite; all of them where it is so on any few, or only on all together."""
+
+        def fails(part: Tensor) -> bool:
+            return bool(self.objective.culprits(self.train[part], progress))
+
+        found, halves = [], [units] if not all(fails(unit) for unit in units[:FEW].split(1)) else []
+        while halves:
+            half = halves.pop()
+            if fails(half):
+                if len(half) == 1:
+                    found.append(half)
+                else:
+                    halves += half.tensor_split(2)
+        return torch.cat(found) if found else units
 
     # Checkpoints ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pyro.distributions as dist
 import torch
@@ -36,6 +37,8 @@ class Latent(nn.Module):
         self.variable = Continuous(dim)
         self.encoder = Conditioner(inputs, 2 * dim, hidden)
 
+    weighed = False  # whether draws are importance-weighted, see ``weighing``
+
     def prior(self) -> TorchDistributionMixin:
         """The law of one unit."""
         like = next(self.parameters())
@@ -52,10 +55,16 @@ class Latent(nn.Module):
         return dist.Normal(location, scale).to_event(len(self.variable.event_shape))  # type: ignore[no-any-return]
 
     def draw(self, inputs: Values) -> tuple[Tensor, Tensor]:
-        """A reparameterised draw from the posterior, and the divergence of the posterior from the prior, per unit."""
-        posterior = self.posterior(inputs)
-        divergence: Tensor = torch.distributions.kl_divergence(posterior, self.prior().expand(posterior.batch_shape))
-        return posterior.rsample(), divergence
+        """A reparameterised draw from the posterior, and the divergence of the posterior from the prior, per unit.
+
+        Under :func:`weighing` it is the logarithm of their ratio at the draw, of which the divergence is the mean.
+        """
+        posterior, prior = self.posterior(inputs), self.prior()
+        drawn = posterior.rsample()
+        if self.weighed:
+            return drawn, posterior.log_prob(drawn) - prior.log_prob(drawn)
+        divergence: Tensor = torch.distributions.kl_divergence(posterior, prior.expand(posterior.batch_shape))
+        return drawn, divergence
 
     @torch.no_grad()
     def initialise(self, inputs: Values, start: Tensor) -> None:
@@ -67,6 +76,19 @@ class Latent(nn.Module):
         slope = least_squares(features, target)
         self.encoder.slope[:dim] = slope.T
         self.encoder.bias[dim:] = (target - features @ slope).std(0).clamp_min(SMALLEST).log()
+
+
+@contextmanager
+def weighing(model: nn.Module) -> Iterator[None]:
+    """Let the losses of a model's nodes be minus the log importance weights of their draws of the latents."""
+    latents = [part for part in model.modules() if isinstance(part, Latent)]
+    for latent in latents:
+        latent.weighed = True
+    try:
+        yield
+    finally:
+        for latent in latents:
+            latent.weighed = False
 
 
 def standardised(kinds: Mapping[str, Variable], values: Values, like: Tensor) -> Tensor:

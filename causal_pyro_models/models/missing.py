@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.models.data import Batch
+from causal_pyro_models.models.latent import weighing
 from causal_pyro_models.models.variables import Continuous, Variable
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _proposed(
     """Completed values, their log importance weights, and what these are made of, ``(draws, units)`` each."""
     imputer = cast(Imputer, model.imputer)
     filled = imputer.draw(batch.values, batch.missing, draws)
-    losses = model.unit_losses(filled, batch.intervened, progress)
+    with weighing(model):
+        losses = model.unit_losses(filled, batch.intervened, progress)
     log_q = imputer.log_prob(filled, batch.missing)
     return filled, -reduce(torch.add, losses.values()) - log_q, losses, log_q
 

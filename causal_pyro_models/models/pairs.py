@@ -43,7 +43,8 @@ def consistency(model: StructuralCausalModel, factual: Batch, counterfactual: Ba
         error = (answer - after[name]).square().reshape(len(factual), -1).mean(1)
         if name in counterfactual.intervened:
             error = error.masked_fill(counterfactual.intervened[name], 0.0)
-        found[name] = error.mean() / before[name].var().clamp_min(torch.finfo(error.dtype).tiny)
+        variance = before[name].var()
+        found[name] = error.mean() / torch.where(variance > 0, variance, 1.0)
     return found
 
 
