@@ -88,6 +88,7 @@ def mediation(n: int) -> None:
     values = []
     for query in contrast:
         estimand = identify(graph, query)
+        verify(estimand.derivation)
         print(f"{query} = {estimand}\n{estimand.derivation}\n")
         values.append(estimand.evaluate(data).value)
     truth = cpm.nde(training, {"Training": (0.0, 1.0)}, "Pay", mediators=["Skill"], num_samples=n, seed=1)
