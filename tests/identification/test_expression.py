@@ -124,6 +124,7 @@ def test_bound_symbols_do_not_catch_what_comes_in(expression, old, new):
         ("P(z10, z2, y | x)", "P(y, z2, z10 | x)"),
         ("sum_y P(y_{x})", "1"),
         ("sum_y P(y, y_{x})", "sum_y P(y, y_{x})"),
+        ("(sum_x P(y | w, x, z) P(x, z)) / P(x)", "(sum_x' P(y | w, x', z) P(x', z)) / P(x)"),
         ("sum_a P(a | b) / P(c | a)", "sum_a P(a | b) / P(c | a)"),
         ("(sum_a P(b | a, c) P(a, c)) / P(c | a)", "P(b, c) / P(c | a)"),
         ("sum_x P(y_{x} | x)", "sum_x P(y_{x} | x)"),
