@@ -159,7 +159,7 @@ def fit(
         "intervention_weight": intervention_weight,
         "adversarial_steps": adversarial_steps,
     }
-    _check_settings(settings)
+    _check_settings(settings, callbacks)
     _check_model(model)
     if device is not None:
         model.to(_usable(device))
@@ -300,7 +300,7 @@ def _usable(device: object) -> torch.device:
     return found
 
 
-def _check_settings(settings: Mapping[str, Any]) -> None:
+def _check_settings(settings: Mapping[str, Any], callbacks: object) -> None:
     for name in ("steps", "batch_size", "patience", "adversarial_steps"):
         checked_count(settings[name], name)
     for name in ("learning_rate", "intervention_weight"):
@@ -310,3 +310,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     validation: Any = settings["validation"]
     if not isinstance(validation, float | int) or not 0.0 < validation <= 0.5:
         raise QueryError(f"validation is the share of units held out, above 0 and at most 0.5, got {validation!r:.80}.")
+    if not isinstance(callbacks, list | tuple) or not all(callable(callback) for callback in callbacks):
+        raise QueryError(
+            f"callbacks must be a list of functions, such as [TensorBoard(folder)], got {callbacks!r:.80}."
+        )

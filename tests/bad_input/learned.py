@@ -22,7 +22,19 @@ from causal_pyro_models.errors import (
     QueryError,
     UnknownVariableError,
 )
-from causal_pyro_models.models import Binary, Categorical, Continuous, LocationScale, Node, Spline, infer_variables, io
+from causal_pyro_models.inference import impute
+from causal_pyro_models.models import (
+    Binary,
+    Categorical,
+    Continuous,
+    Intervened,
+    LocationScale,
+    Node,
+    Pairs,
+    Spline,
+    infer_variables,
+    io,
+)
 from tests.bad_input.case import Bad
 
 nan, inf = float("nan"), float("inf")
@@ -143,6 +155,29 @@ FITTED = [
     Bad("validation on all", QueryError, ("validation", "1.0"), lambda: trained(validation=1.0)),
     Bad("validation on none", QueryError, ("validation", "0.0"), lambda: trained(validation=0.0)),
     Bad("validation in words", QueryError, ("validation", "'some'"), lambda: trained(validation="some")),
+    Bad("a weight of zero", QueryError, ("intervention_weight", "0"), lambda: trained(intervention_weight=0.0)),
+    Bad("a weight in words", QueryError, ("intervention_weight", "'high'"), lambda: trained(intervention_weight="high")),
+    Bad("no adversarial step", QueryError, ("adversarial_steps", "0"), lambda: trained(adversarial_steps=0)),
+    Bad("a callback that is no function", QueryError, ("callbacks", "[3]", "TensorBoard"), lambda: trained(callbacks=[3])),
+    Bad("a callback alone", QueryError, ("callbacks", "list"), lambda: trained(callbacks=print)),
+    Bad("a number as a checkpoint", QueryError, ("path", "7"), lambda: trained(checkpoint=7)),
+    Bad("a folder as a checkpoint", MissingFileError, ("no file",), lambda: trained(checkpoint=tempfile.gettempdir())),
+    Bad("a checkpoint in no folder", MissingFileError, ("no folder nowhere",), lambda: trained(checkpoint="nowhere/fit")),
+    Bad("pairs as a table", QueryError, ("Pairs(factual, counterfactual, targets)",), lambda: trained(pairs=[ROWS])),
+    Bad("pairs without targets", DataError, ("names of the variables", "[]"), lambda: trained(pairs=Pairs(ROWS, ROWS, []))),
+    Bad("pairs of an unknown target", UnknownVariableError, ("'Q'",), lambda: trained(pairs=Pairs(ROWS, ROWS, "Q"))),
+    Bad("pairs that miss values", DataError, ("pairs miss values of 'Y'",), lambda: trained(pairs=Pairs(ROWS, changed(Y=np.where(np.arange(40) == 7, nan, 0.5)), "X"))),
+    Bad("an unknown target", UnknownVariableError, ("'Q'", "X, Y"), lambda: trained(Intervened(ROWS, "Q"))),
+    Bad("a target as a number", DataError, ("names of the variables", "3"), lambda: trained(Intervened(ROWS, 3))),
+    Bad("a value for no target", UnknownVariableError, ("'Y'", "X"), lambda: trained(Intervened(ROWS, "X", {"Y": 0.0}))),
+    Bad("values without names", DataError, ("dict", "float"), lambda: trained(Intervened(ROWS, "X", 1.0))),
+    Bad("a value of the wrong length", DataError, ("length", "'X': 2"), lambda: trained(Intervened({"Y": ROWS["Y"]}, "X", {"X": [1.0, 2.0]}))),
+    Bad("a regime of an unknown variable", UnknownVariableError, ("'Q'", "X, Y"), lambda: trained(changed(regime=["Q"] * 40))),
+    Bad("a regime as numbers", DataError, ("'regime'", "1"), lambda: trained(changed(regime=[1] * 40))),
+    Bad("a variable set to nothing", DataError, ("'X' was set", "missing"), lambda: trained(changed(X=np.where(np.arange(40) == 7, nan, ROWS["X"]), regime=["X"] * 40))),
+    Bad("interventions alone", DataError, ("'X'", "set from outside", "observations"), lambda: trained(Intervened(ROWS, "X"))),
+    Bad("an empty list of data", DataError, ("empty",), lambda: trained([])),
+    Bad("a Dataset of tuples", DataError, ("dicts", "list"), lambda: trained(torch.utils.data.TensorDataset(torch.zeros(40)))),
     Bad("a learning rate of True", QueryError, ("learning_rate", "True"), lambda: trained(learning_rate=True)),
     Bad("a learning rate that is far too high", FitError, ("X, Y", "not finite", "lower learning_rate"), lambda: trained(learning_rate=1e30, steps=20)),
     Bad("a class to train", FitError, ("torch.nn.Module", "type"), lambda: fit(CausalFlow, ROWS)),
@@ -158,6 +193,9 @@ DEVICES = [
 ]  # fmt: skip
 
 ANSWERED = [
+    Bad("imputation by a model of complete data", ModelError, ("complete data", "X"), lambda: impute(flow(), changed(X=[nan, *ROWS["X"][1:]]))),
+    Bad("imputation by a function", ModelError, ("StructuralCausalModel", "function"), lambda: impute(lambda: None, ROWS)),
+    Bad("imputation without draws", QueryError, ("num_samples", "0"), lambda: impute(flow(), ROWS, 0)),
     Bad("a flow asked about an unknown variable", UnknownVariableError, ("'Q'", "X, Y"), lambda: counterfactual(flow(), {"X": 0.0, "Y": 0.0}, {"Q": 1.0})),
     Bad("a flow given NaN", EvidenceError, ("'X'", "NaN"), lambda: abduct(flow(), {"X": nan, "Y": 0.0})),
     Bad("a flow given a label", EvidenceError, ("'X'", "numbers", "female"), lambda: abduct(CausalFlow(XY, SEXES), {"X": "female", "Y": 0.0})),
