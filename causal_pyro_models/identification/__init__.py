@@ -6,7 +6,7 @@ Names that need numpy and scipy (tables, bounds, tests of a graph) are imported 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph
+from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph, Responses
 from causal_pyro_models.identification.derivation import AxiomStep, Derivation, RuleStep, Step, verify
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import (
@@ -87,6 +87,7 @@ __all__ = [
     "Probability",
     "Product",
     "Query",
+    "Responses",
     "RuleStep",
     "Separation",
     "Step",

@@ -122,7 +122,8 @@ def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -
 
     Args:
         graph: the causal graph.
-        query: what is asked for. Open values that differ, such as x and x', stand for values that differ.
+        query: what is asked for. Open values written alike are equal; those that differ, such as x and x', stand for
+            values that differ.
         sources: the distributions at hand; where several determine a factor, the first is used.
 
     Returns:

@@ -55,6 +55,13 @@ def test_random_transport():
         assert_proved(estimand, seed)
 
 
+def test_a_kernel_that_stands_twice_is_proved_once():
+    graph = CausalGraph.from_edges([("C", "X"), ("C", "M"), ("C", "Y"), ("X", "M"), ("X", "Y")])
+    estimand = identify(graph, "P(X=0 | Y=0, M_{X=1}=1)")
+    assert [str(step.before) for step in estimand.derivation].count("P(M=1 | do(c, X=1))") == 1
+    assert_proved(estimand, seed=0)
+
+
 def test_text():
     assert NDE.text() == "\n".join(
         [
