@@ -124,6 +124,7 @@ def _adjustment(g: MixedGraph, s: Statement) -> int | None:
 
 def _factored(g: MixedGraph, y: int, x: int) -> Plan:
     """Lines 2 to 7 of ID, where each x has a directed path to y that no other x intercepts."""
+    g = g.bypassing(x | y, g.ancestors(x | y, g.all))
     d = g.ancestors(y, g.all & ~x)
     try:
         return Factored(Statement(y, x), d, tuple(_component(g, c) for c in g.districts(d)))

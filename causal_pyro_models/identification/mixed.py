@@ -99,6 +99,26 @@ class MixedGraph:
             within &= ~part
         return found
 
+    def bypassing(self, keep: int, within: int) -> "MixedGraph":
+        """The graph of the distribution of fewer variables: those that only pass something on are left without edges.
+
+        These are the variables outside ``keep`` without hidden causes and with one child, which has no hidden causes
+        either. Only the subgraph over ``within``, which holds its own ancestors, is looked at. What is identifiable
+        stays so, as such a variable has a part in the factor of its child alone.
+        """
+        graph = object.__new__(MixedGraph)
+        graph.__dict__.update(self.__dict__)
+        graph.parents, graph.children = list(self.parents), list(self.children)
+        for i in bits(within & ~keep):
+            below = graph.children[i] & within
+            child = below.bit_length() - 1
+            if below and below == 1 << child and not (self.siblings[i] | self.siblings[child]) & within:
+                graph.parents[child] = graph.parents[child] & ~(1 << i) | graph.parents[i]
+                for parent in bits(graph.parents[i]):
+                    graph.children[parent] = graph.children[parent] & ~(1 << i) | below
+                graph.parents[i] = graph.children[i] = 0
+        return graph
+
     def connected(self, xs: int, given: int, among: int, *, over: int = 0, under: int = 0) -> int:
         """All that paths open given ``given`` join to ``xs`` among the ancestors of ``xs``, ``among`` and ``given``.
 
