@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
-from causal_pyro_models.models.conditioner import Conditioner
+from causal_pyro_models.models.expansion import Expansion, encoded
 from causal_pyro_models.models.structural import Node
 from causal_pyro_models.models.variables import Binary, Categorical, Count, Ordinal, Variable
 
-RIDGE = 1e-3  # on the generalised linear model that a training starts from
+RIDGE = 1.0  # on the regression that a training starts from, beside the sum over the units
 SMALLEST_GAP = 1e-3  # between the thresholds of an ordinal variable, on the logistic scale
 LOG_MEAN = (-12.0, 16.0)  # bounds on the logarithm of a count's mean
 LOG_DISPERSION = (-4.0, 8.0)  # and of the number of failures
@@ -26,7 +27,7 @@ Values = Mapping[str, Tensor]
 
 
 class DiscreteNode(Node):
-    """A discrete variable with a law whose parameters are a linear function of the parents, corrected by a network.
+    """A discrete variable with a law whose parameters are functions of the parents.
 
     Args:
         variable: what kind of variable it is.
@@ -34,46 +35,48 @@ class DiscreteNode(Node):
         hidden: widths of the hidden layers.
     """
 
-    conditioner: Conditioner
+    conditioner: Expansion
 
     def __init__(self, variable: Variable, outputs: int, hidden: tuple[int, ...]) -> None:
         super().__init__(variable)
         self.outputs, self.hidden = outputs, hidden
 
     def connect(self, parents: Mapping[str, Variable]) -> None:
-        self.conditioner = Conditioner(parents, self.outputs, self.hidden)
+        self.parents = dict(parents)
+        self.conditioner = Expansion(sum(v.width for v in parents.values()), self.outputs - 1, self.hidden)
 
     def law(self, parameters: Tensor) -> TorchDistributionMixin:
         """The distribution with these parameters, ``(..., outputs)``."""
         raise NotImplementedError
 
     def distribution(self, parents: Values) -> TorchDistributionMixin:
-        linear, change = self.conditioner(parents)
-        return self.law(linear + change)
+        features = encoded(self.parents, parents, self.conditioner.bias.dtype)
+        batch = features.shape[:-1]
+        location, further = self.conditioner(features.reshape(math.prod(batch), features.shape[-1]))
+        parameters = torch.cat([location.unsqueeze(-1), further], -1)
+        return self.law(parameters.reshape(*batch, self.outputs))
 
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         self.keep_if_better(value, parents, held_out, held_out_parents)
 
     def initialise(self, value: Tensor, parents: Values) -> None:
-        """Start as a generalised linear model, such as a logistic regression."""
-        conditioner = self.conditioner
-        conditioner.initialise(parents)
-        features = conditioner.features(parents).detach()
-        slope, bias = nn.Parameter(conditioner.slope.clone()), nn.Parameter(conditioner.bias.detach().clone())
-        optimiser: Any = torch.optim.LBFGS([slope, bias], max_iter=100, line_search_fn="strong_wolfe")
+        """Start as the regression on random hidden units that suits the law, such as a logistic one."""
+        features = encoded(self.parents, parents, self.conditioner.bias.dtype).detach()
+        self.conditioner.place(features)
+        weights = self.conditioner.last_layer()
+        optimiser: Any = torch.optim.LBFGS(weights, max_iter=50, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimiser.zero_grad()
-            fit = self.law(bias + features @ slope.T).log_prob(value).mean()
-            loss: Tensor = RIDGE * (slope.square().sum() + bias.square().sum()) - fit
+            location, further = self.conditioner(features)
+            fit = self.law(torch.cat([location.unsqueeze(-1), further], -1)).log_prob(value).mean()
+            loss: Tensor = RIDGE / len(value) * torch.stack([w.square().sum() for w in weights]).sum() - fit
             torch.autograd.backward(loss)
             return loss
 
         with torch.enable_grad():
             optimiser.step(closure)
-        with torch.no_grad():
-            conditioner.slope.copy_(slope)
-            conditioner.bias.copy_(bias)
+        self.zero_grad(set_to_none=True)
 
 
 class BernoulliNode(DiscreteNode):

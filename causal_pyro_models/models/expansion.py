@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from causal_pyro_models.models.ridge import evidence_ridge
+from causal_pyro_models.models.variables import Variable
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
@@ -120,13 +121,9 @@ class Expansion(nn.Module):
             features: ``(units, width)``.
             target: ``(units,)``, of mean zero and standard deviation one.
         """
-        self.bias.zero_()
-        self.line.zero_()
+        self.place(features)
         if not self.width:
             return target
-        self._standardise(features)
-        self.others.zero_()
-        self.slopes.zero_()
         squashed = self._inputs(self.tensors(), features)[1]
         draws = []
         for _ in range(DRAWS):
@@ -134,6 +131,19 @@ class Expansion(nn.Module):
             draws.append((self.solve(features, target)[1], {n: t.clone() for n, t in self.state_dict().items()}))
         self.load_state_dict(max(draws, key=lambda draw: draw[0])[1])
         return target - self.at(self.tensors(), features)[0]
+
+    @torch.no_grad()
+    def place(self, features: Tensor) -> None:
+        """Start afresh, the hidden units where data are, and all functions zero."""
+        for weights in self.last_layer():
+            weights.zero_()
+        if self.width:
+            self._standardise(features)
+            self._place_units(self._inputs(self.tensors(), features)[1])
+
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters that all functions are linear in."""
+        return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
 
     @torch.no_grad()
     def solve(self, features: Tensor, target: Tensor) -> tuple[Tensor, float]:
@@ -203,3 +213,12 @@ class Expansion(nn.Module):
         if len(units):
             choices += [(line, curves, units), (line, products, curves, units)]
         return [torch.cat(choice) for choice in choices]
+
+
+def encoded(kinds: Mapping[str, Variable], values: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
+    """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none."""
+    if not kinds:
+        return torch.empty(0, dtype=dtype)
+    features = [kind.features(name, values[name]).to(dtype) for name, kind in kinds.items()]
+    shape = torch.broadcast_shapes(*(f.shape[:-1] for f in features))
+    return torch.cat([f.expand(*shape, -1) for f in features], -1)

@@ -2,178 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce, singledispatch
-from numbers import Integral, Real
-from typing import NamedTuple, cast
+from numbers import Integral
+from typing import cast
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
-from causal_pyro_models.models.expansion import Expansion
-from causal_pyro_models.models.monotone import (
-    MonotoneMap,
-    Quantiles,
-    QuantileSpline,
-    SlopeSpline,
-    normal_scores,
-    straight,
-)
+from causal_pyro_models.models.expansion import encoded
+from causal_pyro_models.models.scalar_flow import LocationScale, ScalarFlow, Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel, check_unconfounded, checked_variables
 from causal_pyro_models.models.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
+from causal_pyro_models.models.vector_flow import VectorFlowNode
 
-MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
-MIN_LOG_SCALE = -11.5  # of the residual, in the variable's standard deviations
 HIDDEN = (64,)  # widths of the hidden layers
-UNITS_PER_POINT = 50  # of the map that gives residuals a normal law, at least
-HELD_OUT = 10  # every so many units judge whether that map is needed
 
 Values = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class LocationScale:
-    """x = m(pa) + s(pa) u."""
-
-    size = 0  # parameters per unit
-    points = 2  # of the map that gives residuals a normal law: a line, and left out
-
-    def maps(self, points: Quantiles, shape: Tensor) -> list[MonotoneMap]:
-        """The maps that take the residual (x - m) / s to the noise."""
-        return []
-
-
-@dataclass(frozen=True)
-class Spline:
-    """x = m(pa) + s(pa) T(u; pa) where the inverse of T is monotone: two splines, of which one depends on the parents.
-
-    The first gives the residuals a standard normal law. The second has a slope that is a function of the parents,
-    straight between equally spaced knots.
-
-    Args:
-        bins: pieces of the second spline.
-        bound: the residual, in standard deviations, beyond which the second spline is straight.
-
-    Raises:
-        ModelError: fewer than two bins, or a bound that is not positive.
-    """
-
-    bins: int = 8
-    bound: float = 3.0
-
-    points = 16  # of the first spline
-
-    def __post_init__(self) -> None:
-        numbers = isinstance(self.bins, Integral) and isinstance(self.bound, Real)
-        if not (numbers and self.bins >= 2 and 0 < self.bound < math.inf):
-            raise ModelError(f"a spline needs at least 2 bins and a positive bound, got {self}.")
-        object.__setattr__(self, "bins", int(self.bins))
-        object.__setattr__(self, "bound", float(self.bound))
-
-    @property
-    def size(self) -> int:
-        """Parameters per unit."""
-        return self.bins + 1
-
-    def transform(self, parameters: Tensor) -> MonotoneMap:
-        """The second spline."""
-        return SlopeSpline(parameters, self.bound)
-
-    def maps(self, points: Quantiles, shape: Tensor) -> list[MonotoneMap]:
-        """The maps that take the residual (x - m) / s to the noise."""
-        return [QuantileSpline(points), self.transform(shape)]
-
-
-class FlowParameters(NamedTuple):
-    """What makes the flow of some units: location and scale ``(..., units)`` and the maps from residual to noise."""
-
-    location: Tensor
-    scale: Tensor
-    maps: list[MonotoneMap]
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log density of values ``(..., units)``, the splines evaluated once and in their fast direction."""
-        noise, log_slope = (value - self.location) / self.scale, -self.scale.log()
-        for to_noise in self.maps:
-            noise, bend = to_noise.call_and_ladj(noise)
-            log_slope = log_slope + bend
-        return log_slope - 0.5 * noise.square() - 0.5 * math.log(2.0 * math.pi)
-
-
-class ScalarFlow(nn.Module):
-    """A monotone flow of real numbers given features.
-
-    Args:
-        width: number of features.
-        residual: the shape of the noise.
-        hidden: widths of the hidden layers.
-    """
-
-    mean: Tensor
-    sd: Tensor
-    log_scale: Tensor
-
-    def __init__(self, width: int, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.residual = residual
-        self.conditioner = Expansion(width, 1 + residual.size, hidden)
-        for name, fill in {"mean": 0.0, "sd": 1.0, "log_scale": 0.0}.items():
-            self.register_buffer(name, torch.tensor(fill))
-        for name, values in straight(residual.points, torch.empty(()))._asdict().items():
-            self.register_buffer(f"law_{name}", values)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The flow's own tensors by name; of several flows of the same residual they may be stacked."""
-        return {name: tensor for name, tensor in self._buffers.items() if tensor is not None}
-
-    def given(self, features: Tensor, batch: tuple[int, ...]) -> FlowParameters:
-        """The flow given features ``(*batch, width)``; ``(0,)`` without parents, where the batch is empty."""
-        location, further = self.conditioner(features.reshape(math.prod(batch), features.shape[-1]))
-        return self.at(self.tensors(), location.reshape(batch), further.reshape(*batch, -1))
-
-    def at(self, tensors: Mapping[str, Tensor], location: Tensor, further: Tensor) -> FlowParameters:
-        """The flow with given tensors, and with the conditioner's answers."""
-        mean, sd = tensors["mean"], tensors["sd"]
-        log_scale = tensors["log_scale"] + MAX_LOG_SCALE * torch.tanh(further[..., 0] / MAX_LOG_SCALE)
-        maps = self.residual.maps(Quantiles(*(tensors[f"law_{name}"] for name in Quantiles._fields)), further[..., 1:])
-        return FlowParameters(mean + sd * location, sd * log_scale.exp(), maps)
-
-    @torch.no_grad()
-    def initialise(self, features: Tensor, value: Tensor) -> None:
-        """Start with the location of least squares and noise that does not depend on the parents."""
-        self.mean.copy_(value.mean())
-        self.sd.copy_(value.std())
-        self._set_law(self.conditioner.initialise(features, (value - self.mean) / self.sd))
-
-    @torch.no_grad()
-    def solve(self, features: Tensor, value: Tensor) -> None:
-        """The start again from other data, the hidden units left as they are."""
-        self._set_law(self.conditioner.solve(features, (value - self.mean) / self.sd)[0])
-
-    def _set_law(self, residual: Tensor) -> None:
-        self.log_scale.copy_(residual.std().log().clamp_min(MIN_LOG_SCALE))
-        for name, values in _law_of(residual / self.log_scale.exp(), self.residual.points)._asdict().items():
-            self.get_buffer(f"law_{name}").copy_(values)
-
-
-def _law_of(residual: Tensor, points: int) -> Quantiles:
-    """The map that gives residuals ``(units,)`` a standard normal law; a line unless held-out units speak for more."""
-    line = straight(points, residual)
-    if points == 2 or len(residual) < UNITS_PER_POINT * points:
-        return line
-    seen, unseen = residual[len(residual) // HELD_OUT :], residual[: len(residual) // HELD_OUT]
-    noise, log_slope = QuantileSpline(normal_scores(seen, points)).call_and_ladj(unseen)
-    gain = log_slope - 0.5 * noise.square() + 0.5 * unseen.square()
-    return normal_scores(residual, points) if gain.mean() > gain.std() / len(gain) ** 0.5 else line
 
 
 class FlowNode(Node):
@@ -202,11 +54,7 @@ class FlowNode(Node):
 
     def features(self, parents: Values) -> Tensor:
         """What the flow sees of the parents, ``(..., width)``; ``(0,)`` for a root."""
-        if not self.parents:
-            return self.flow.mean.new_empty(0)
-        encoded = [v.features(name, parents[name]).to(self.flow.mean.dtype) for name, v in self.parents.items()]
-        shape = torch.broadcast_shapes(*(features.shape[:-1] for features in encoded))
-        return torch.cat([features.expand(*shape, -1) for features in encoded], -1)
+        return encoded(self.parents, parents, self.flow.mean.dtype)
 
     def on_line(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Values as the flow sees them, and the logarithm of the slope of that."""
@@ -232,21 +80,12 @@ class FlowNode(Node):
     def initialise(self, value: Tensor, parents: Values) -> None:
         """Start with the location of least squares and noise that does not depend on the parents."""
         self.flow.initialise(self.features(parents).detach(), self.on_line(value)[0])
-        self.start = {name: tensor.clone() for name, tensor in self.state_dict().items()}
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
-        """Return to the start, from all units, unless the trained flow does better on held-out ones.
-
-        Better by a standard error of the mean gain: by less, chance alone leaves the networks of linear ones in place.
-        """
-        simple = copy.deepcopy(self)
-        simple.load_state_dict(self.start)
-        gain = self.log_prob(held_out, held_out_parents) - simple.log_prob(held_out, held_out_parents)
-        if gain.mean() <= gain.std() / len(gain) ** 0.5:
-            self.load_state_dict(self.start)
-            everyone = {name: torch.cat([values, held_out_parents[name]]) for name, values in parents.items()}
-            self.flow.solve(self.features(everyone), self.on_line(torch.cat([value, held_out]))[0])
+        """Return to the start, from all units, unless the trained flow does better on held-out ones."""
+        lines = self.on_line(value)[0], self.on_line(held_out)[0]
+        self.flow.settle(self.features(parents), lines[0], self.features(held_out_parents), lines[1])
 
 
 @singledispatch
@@ -256,7 +95,12 @@ def node_for(variable: object, residual: Spline | LocationScale, hidden: tuple[i
 
 
 @node_for.register
-def _(variable: Continuous | Positive, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+def _(variable: Continuous, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    return (VectorFlowNode if variable.event_shape else FlowNode)(variable, residual, hidden)
+
+
+@node_for.register
+def _(variable: Positive, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
     return FlowNode(variable, residual, hidden)
 
 
