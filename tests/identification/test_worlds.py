@@ -12,6 +12,7 @@ from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import Hedge
 from causal_pyro_models.identification.transport import EVERY, EveryExperiment, available
 from tests.identification.counterfactual_queries import random_query
+from tests.identification.literature import IDENTIFIABLE
 from tests.identification.literature_worlds import BACK_DOOR, BOW, COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT
 from tests.identification.local_identifiability import Mixture
 from tests.identification.oracles import another_domain, random_admg, random_model, value_of
@@ -115,7 +116,7 @@ def test_counterfactual_estimands_are_right():
 
 def test_counterfactual_verdicts_are_right():
     identified = refused = 0
-    for seed, (graph, query) in enumerate(random_counterfactuals(300, seed=1)):
+    for seed, (graph, query) in enumerate(random_counterfactuals(200, seed=1)):
         rng = np.random.default_rng(seed)
         try:
             found = identify_from(graph, query, available(graph)) != ZERO
@@ -129,7 +130,7 @@ def test_counterfactual_verdicts_are_right():
         if found and identified < 60:
             identified += 1
             assert any(determined(graph, query, [("", ())], rng) for _ in range(5))
-    assert refused > 50 and identified > 50
+    assert refused > 40 and identified > 40
 
 
 def determined(graph, query, sources, rng, changed=None):
@@ -184,6 +185,12 @@ def test_interventional_queries_agree_with_the_observational_engine():
             for e in (found, known.expression)
         ]
         assert numbers[0] == pytest.approx(numbers[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("case", IDENTIFIABLE, ids=lambda case: case.id)
+def test_interventional_queries_take_their_textbook_form(case):
+    found = identify_from(case.graph, Query.parse(case.query), available(case.graph))
+    assert found == identify(case.graph, case.query).expression
 
 
 # Counterfactual graphs ------------------------------------------------------------------------------------------------
@@ -267,7 +274,7 @@ def test_transported_estimands_are_right():
 def test_transport_verdicts_are_right():
     rng = np.random.default_rng(4)
     verdicts = {True: 0, False: 0}
-    for _ in range(60):
+    for _ in range(45):
         graph, query, experiments, selection = random_transport(rng)
         if len(graph.variables) > 4:
             continue
@@ -280,7 +287,7 @@ def test_transport_verdicts_are_right():
             verdict = False
         verdicts[verdict] += 1
         assert verdict == all(determined(graph, query, pairs, rng, selection) for _ in range(1 if verdict else 8))
-    assert min(verdicts.values()) > 8
+    assert min(verdicts.values()) > 5
 
 
 def test_every_experiment_identifies_every_effect():
