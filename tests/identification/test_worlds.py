@@ -130,7 +130,7 @@ def test_counterfactual_verdicts_are_right():
         if found and identified < 60:
             identified += 1
             assert any(determined(graph, query, [("", ())], rng) for _ in range(5))
-    assert refused > 40 and identified > 40
+    assert refused > 40 and identified > 25
 
 
 def determined(graph, query, sources, rng, changed=None):
