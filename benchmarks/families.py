@@ -26,8 +26,9 @@ import causal_pyro_models as cpm
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference import fit
 from causal_pyro_models.models.additive import NeuralCausalModel
-from causal_pyro_models.models.flow import CausalFlow, LocationScale, Spline, node_for
+from causal_pyro_models.models.flow import CausalFlow, node_for
 from causal_pyro_models.models.gan import CausalGAN, GANNode
+from causal_pyro_models.models.scalar_flow import LocationScale, Spline
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.models.vae import CausalVAE, VAENode
 from causal_pyro_models.models.variables import Binary, Categorical, as_variable

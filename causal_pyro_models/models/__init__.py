@@ -3,11 +3,12 @@
 from causal_pyro_models.models.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel
 from causal_pyro_models.models.data import Batch, Intervened, Pairs
 from causal_pyro_models.models.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
-from causal_pyro_models.models.flow import CausalFlow, FlowNode, LocationScale, Spline
+from causal_pyro_models.models.flow import CausalFlow, FlowNode
 from causal_pyro_models.models.gan import CausalGAN, GANNode
 from causal_pyro_models.models.io import load, save
 from causal_pyro_models.models.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
 from causal_pyro_models.models.regression import Linear, Network, Smooth
+from causal_pyro_models.models.scalar_flow import LocationScale, Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel
 from causal_pyro_models.models.tables import infer_variables
 from causal_pyro_models.models.vae import CausalVAE, VAENode
@@ -22,6 +23,7 @@ from causal_pyro_models.models.variables import (
     Positive,
     Variable,
 )
+from causal_pyro_models.models.vector_flow import VectorFlowNode
 
 __all__ = [
     "AdditiveNoiseModel",
@@ -62,6 +64,7 @@ __all__ = [
     "Uniform",
     "VAENode",
     "Variable",
+    "VectorFlowNode",
     "infer_variables",
     "load",
     "save",

@@ -13,9 +13,10 @@ from torch.distributions.transforms import ExpTransform
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.flow import Spline, node_for
+from causal_pyro_models.models.flow import node_for
 from causal_pyro_models.models.noise import Gaussian, Noise
 from causal_pyro_models.models.regression import Mechanism, Network, Regression
+from causal_pyro_models.models.scalar_flow import Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel, check_unconfounded, checked_variables
 from causal_pyro_models.models.variables import Continuous, Image, Positive, Variable
 

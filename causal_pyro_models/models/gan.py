@@ -14,8 +14,9 @@ from torch.nn.functional import gumbel_softmax, one_hot
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.flow import Spline, node_for
+from causal_pyro_models.models.flow import node_for
 from causal_pyro_models.models.regression import Network
+from causal_pyro_models.models.scalar_flow import Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel, checked_variables
 from causal_pyro_models.models.vae import VAENode, latents
 from causal_pyro_models.models.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable

@@ -42,7 +42,8 @@ class Imputer(nn.Module):
     """
 
     def __init__(self, variables: Mapping[str, Variable], names: Sequence[str]) -> None:
-        from causal_pyro_models.models.flow import Spline, node_for  # which stands on models that have an imputer
+        from causal_pyro_models.models.flow import node_for  # which stands on models that have an imputer
+        from causal_pyro_models.models.scalar_flow import Spline
 
         super().__init__()
         self.names = tuple(names)

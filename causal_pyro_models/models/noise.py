@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions.transforms import AffineTransform
 
-from causal_pyro_models.models.flow import Spline
+from causal_pyro_models.models.scalar_flow import Spline
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from torch import Tensor
 from causal_pyro_models.errors import ModelError, checked_count, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.additive import AdditiveNoiseNode
-from causal_pyro_models.models.flow import Spline, node_for
+from causal_pyro_models.models.flow import node_for
 from causal_pyro_models.models.latent import Latent, principal_components, residuals, standardised
 from causal_pyro_models.models.noise import Gaussian
 from causal_pyro_models.models.regression import Network
+from causal_pyro_models.models.scalar_flow import Spline
 from causal_pyro_models.models.structural import Node, StructuralCausalModel, checked_variables
 from causal_pyro_models.models.variables import Binary, Categorical, Continuous, Count, Ordinal, Variable
 from causal_pyro_models.scm.sites import noise_name
