@@ -68,7 +68,7 @@ def causal_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> frozen
         ['M', 'Y']
     """
     x, y = checked_sets(graph.variables, treatment=treatment, outcome=outcome)
-    return (graph.do(x).descendants(x) - x) & graph.remove_outgoing(x).ancestors(y)
+    return (graph.descendants(x) - x) & graph.remove_outgoing(x).ancestors(y)
 
 
 def forbidden_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 from hypothesis import strategies as st
 
 from causal_pyro_models.graph import CausalGraph
@@ -24,3 +25,24 @@ def queries(draw, graph):
     role = {v: draw(st.sampled_from(["x", "y", "z", "z", "-"])) for v in graph.variables}
     xs, ys, given = ({v for v in role if role[v] == r} for r in "xyz")
     return xs, ys, given
+
+
+@st.composite
+def generators(draw):
+    """A random number generator: what is drawn from it varies more than what hypothesis draws, and does not shrink."""
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+
+def random_graph(rng, max_variables=6, confounded=True):
+    """A random graph of nearly as many variables as there may be, sparse or dense, in an order of its own."""
+    n = max_variables - int(rng.choice(3, p=[0.6, 0.3, 0.1]))
+    order = rng.permutation([f"V{i}" for i in range(n)]).tolist()
+    pairs = list(itertools.combinations(order, 2))
+    directed, bidirected = rng.uniform(0.2, 0.7), rng.uniform(0.0, 0.4) * confounded
+    edges = [pair for pair in pairs if rng.random() < directed]
+    return CausalGraph(sorted(order), edges, [pair for pair in pairs if rng.random() < bidirected])
+
+
+def random_subset(rng, names, share=0.5):
+    """Each of the names with the given probability."""
+    return frozenset(name for name in sorted(names) if rng.random() < share)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError, NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import (
@@ -20,17 +20,19 @@ from causal_pyro_models.graph import (
     proper_backdoor_graph,
 )
 from tests.graph.linear import LinearModel
-from tests.graph.strategies import admgs
+from tests.graph.strategies import generators, random_graph, random_subset
 from tests.graph.test_separators import subsets
 
 
-@st.composite
-def effects(draw, max_variables=6, confounded=True, several=True):
-    """A graph, and disjoint treatments and outcomes."""
-    graph = draw(admgs(max_variables, confounded).filter(lambda g: len(g.variables) >= 2))
-    names = draw(st.permutations(graph.variables))
-    more = draw(st.integers(0, 1)) if several and len(names) > 3 else 0
-    return graph, frozenset(names[: 1 + more]), frozenset(names[-1:])
+def random_effect(rng, max_variables=6, confounded=True, several=True):
+    """A graph, and disjoint treatments and outcomes; a cause and an effect in most cases."""
+    graph = random_graph(rng, max_variables, confounded)
+    names = rng.permutation(graph.variables).tolist()
+    pairs = [(a, b) for a in names for b in names if a != b and b in graph.descendants(a)]
+    x, y = pairs[rng.integers(len(pairs))] if pairs and rng.random() < 0.8 else names[:2]
+    rest = [v for v in names if v not in (x, y)]
+    more = rest[:1] if several and rng.random() < 0.3 else []
+    return graph, frozenset([x, *more]), frozenset([y])
 
 
 def is_unbiased(model, x, y, z):
@@ -40,9 +42,10 @@ def is_unbiased(model, x, y, z):
 
 
 @settings(max_examples=250)
-@given(effects())
-def test_the_criterion_is_sound_and_complete_in_linear_models(effect):
+@given(generators())
+def test_the_criterion_is_sound_and_complete_in_linear_models(rng):
     """A set is valid exactly where the regression gives the effect in two random models (with probability one)."""
+    effect = random_effect(rng)
     graph, x, y = effect
     models = [LinearModel(graph, seed) for seed in (0, 1)]
     for z in subsets(set(graph.variables) - x - y):
@@ -53,8 +56,9 @@ def test_the_criterion_is_sound_and_complete_in_linear_models(effect):
 
 
 @settings(max_examples=200)
-@given(effects())
-def test_backdoor_sets_are_adjustment_sets_by_the_definition(effect):
+@given(generators())
+def test_backdoor_sets_are_adjustment_sets_by_the_definition(rng):
+    effect = random_effect(rng)
     graph, x, y = effect
     for z in subsets(set(graph.variables) - x - y):
         holds = z.isdisjoint(graph.descendants(x)) and graph.remove_outgoing(x).m_separated(x, y, z)
@@ -63,12 +67,12 @@ def test_backdoor_sets_are_adjustment_sets_by_the_definition(effect):
 
 
 @settings(max_examples=200)
-@given(st.data(), effects())
+@given(generators())
 @pytest.mark.parametrize("criterion", [ADJUSTMENT, BACKDOOR], ids=lambda criterion: criterion.name)
-def test_all_minimal_and_minimum_sets(criterion, data, effect):
+def test_all_minimal_and_minimum_sets(criterion, rng):
+    effect = random_effect(rng)
     graph, x, y = effect
-    rest = sorted(set(graph.variables) - x - y)
-    observed = frozenset(v for v in rest if data.draw(st.integers(0, 3)))
+    observed = random_subset(rng, set(graph.variables) - x - y, 0.75)
     valid = {z for z in subsets(observed) if is_adjustment_set(graph, x, y, z, criterion=criterion)}
     minimal = {z for z in valid if not any(other < z for other in valid)}
     assert set(adjustment_sets(graph, x, y, observed=observed, criterion=criterion)) == valid
@@ -82,10 +86,11 @@ def test_all_minimal_and_minimum_sets(criterion, data, effect):
 
 
 @settings(max_examples=200)
-@given(st.data(), effects())
-def test_hidden_variables_are_those_of_the_latent_projection(data, effect):
+@given(generators())
+def test_hidden_variables_are_those_of_the_latent_projection(rng):
+    effect = random_effect(rng)
     graph, x, y = effect
-    observed = frozenset(v for v in graph.variables if v in x | y or data.draw(st.booleans()))
+    observed = x | y | random_subset(rng, graph.variables)
     projected = graph.latent_projection(observed)
     assert set(adjustment_sets(graph, x, y, observed=observed)) == set(adjustment_sets(projected, x, y))
 
@@ -96,9 +101,10 @@ def variance(model, x, y, z):
 
 
 @settings(max_examples=300)
-@given(effects(confounded=False, several=False))
-def test_the_optimal_set_has_the_least_variance_of_all(effect):
+@given(generators())
+def test_the_optimal_set_has_the_least_variance_of_all(rng):
     """Henckel, Perković and Maathuis (2022), theorem 3.13; and the least of the minimal sets for the minimal one."""
+    effect = random_effect(rng, confounded=False, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
     if y not in graph.descendants(x):
         return
@@ -110,10 +116,11 @@ def test_the_optimal_set_has_the_least_variance_of_all(effect):
 
 
 @settings(max_examples=300)
-@given(st.data(), effects(several=False))
-def test_with_hidden_variables_the_optimal_minimal_set_has_the_least_variance_of_the_minimal_ones(data, effect):
+@given(generators())
+def test_with_hidden_variables_the_optimal_minimal_set_has_the_least_variance_of_the_minimal_ones(rng):
+    effect = random_effect(rng, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
-    observed = frozenset(v for v in graph.variables if data.draw(st.integers(0, 2)))
+    observed = random_subset(rng, graph.variables, 0.7)
     minimal = list(minimal_adjustment_sets(graph, x, y, observed=observed))
     if not minimal or y not in graph.descendants(x):
         return
@@ -123,8 +130,9 @@ def test_with_hidden_variables_the_optimal_minimal_set_has_the_least_variance_of
 
 
 @settings(max_examples=200)
-@given(effects())
-def test_parts_of_the_criterion_by_paths(effect):
+@given(generators())
+def test_parts_of_the_criterion_by_paths(rng):
+    effect = random_effect(rng)
     graph, x, y = effect
     paths = [[v] for v in x]
     for path in paths:

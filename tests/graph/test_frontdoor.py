@@ -3,13 +3,14 @@
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
 
 from causal_pyro_models.errors import NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph, frontdoor_sets, is_frontdoor_set, minimal_frontdoor_set
 from tests.graph.linear import LinearModel
 from tests.graph.oracles import is_m_connected
-from tests.graph.test_adjustment import effects
+from tests.graph.strategies import generators
+from tests.graph.test_adjustment import random_effect
 from tests.graph.test_separators import subsets
 
 TAR = CausalGraph(["X", "M", "Y"], [("X", "M"), ("M", "Y")], [("X", "Y")])
@@ -28,18 +29,20 @@ def satisfies(graph, x, y, m):
 
 
 @settings(max_examples=200)
-@given(effects())
-def test_the_criterion_is_its_definition(effect):
+@given(generators())
+def test_the_criterion_is_its_definition(rng):
+    effect = random_effect(rng)
     graph, x, y = effect
     for m in subsets(set(graph.variables) - x - y):
         assert bool(is_frontdoor_set(graph, x, y, m)) == satisfies(graph, x, y, m), (graph, x, y, m)
 
 
 @settings(max_examples=250)
-@given(st.data(), effects())
-def test_all_sets_and_a_minimal_one(data, effect):
+@given(generators())
+def test_all_sets_and_a_minimal_one(rng):
+    effect = random_effect(rng)
     graph, x, y = effect
-    role = {v: data.draw(st.sampled_from("m-io---")) for v in sorted(set(graph.variables) - x - y)}
+    role = {v: rng.choice(list("m-io---")) for v in sorted(set(graph.variables) - x - y)}
     included = frozenset(v for v in role if role[v] == "i")
     observed = frozenset(v for v in role if role[v] != "o")
     rest = subsets(observed - included)
@@ -55,8 +58,9 @@ def test_all_sets_and_a_minimal_one(data, effect):
 
 
 @settings(max_examples=300)
-@given(effects(max_variables=6))
-def test_the_formula_gives_the_effect_in_linear_models(effect):
+@given(generators())
+def test_the_formula_gives_the_effect_in_linear_models(rng):
+    effect = random_effect(rng, max_variables=6)
     graph, x, y = effect
     model = LinearModel(graph, 0)
     for m in frontdoor_sets(graph, x, y):

@@ -5,17 +5,19 @@ import pytest
 from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError, QueryError, UnknownVariableError
-from causal_pyro_models.graph import CausalGraph, Instrument, instruments, is_instrument
+from causal_pyro_models.graph import CausalGraph, Instrument, instruments, is_instrument, proper_backdoor_graph
 from tests.graph.linear import LinearModel
-from tests.graph.test_adjustment import effects
+from tests.graph.strategies import generators
+from tests.graph.test_adjustment import random_effect
 from tests.graph.test_separators import subsets
 
 IV = CausalGraph(["Z", "X", "Y"], [("Z", "X"), ("X", "Y")], [("X", "Y")])
 
 
 @settings(max_examples=250)
-@given(effects(several=False))
-def test_the_ratio_of_covariances_is_the_effect_in_linear_models(effect):
+@given(generators())
+def test_the_ratio_of_covariances_is_the_effect_in_linear_models(rng):
+    effect = random_effect(rng, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
     model = LinearModel(graph, 0)
     ((truth,),) = model.effects([x], [y])
@@ -28,20 +30,26 @@ def test_the_ratio_of_covariances_is_the_effect_in_linear_models(effect):
 
 
 @settings(max_examples=300)
-@given(effects(several=False))
-def test_one_is_found_wherever_there_is_any(effect):
+@given(generators())
+def test_one_is_found_wherever_there_is_any(rng):
+    effect = random_effect(rng, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
     rest = set(graph.variables) - {x, y}
     any_at_all = any(is_instrument(graph, x, y, z, w) for z in rest for w in subsets(rest - {z}))
     found = list(instruments(graph, x, y))
     assert all(is_instrument(graph, x, y, instrument.variable, instrument.given) for instrument in found)
     assert bool(found) == any_at_all
-    assert set(z for z in rest if is_instrument(graph, x, y, z)) <= {instrument.variable for instrument in found}
+    cut = proper_backdoor_graph(graph, x, y)
+    ancestral = {
+        z for z in rest for w in subsets(cut.ancestors([y, z]) - {x, y, z}) if is_instrument(graph, x, y, z, w)
+    }
+    assert {instrument.variable for instrument in found} == ancestral
 
 
 @settings(max_examples=150)
-@given(effects(several=False))
-def test_hidden_variables_are_those_of_the_latent_projection(effect):
+@given(generators())
+def test_hidden_variables_are_those_of_the_latent_projection(rng):
+    effect = random_effect(rng, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
     observed = [v for v in graph.variables if v in (x, y) or sum(map(ord, v)) % 2]
     projected = graph.latent_projection(observed)

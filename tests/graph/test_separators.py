@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError, NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import (
@@ -14,7 +14,7 @@ from causal_pyro_models.graph import (
     minimum_separator,
     separators,
 )
-from tests.graph.strategies import admgs
+from tests.graph.strategies import generators, random_graph
 
 CHAIN = CausalGraph.from_edges([("X", "A"), ("A", "B"), ("B", "Y")])
 
@@ -25,12 +25,12 @@ def subsets(variables):
         yield from map(frozenset, itertools.combinations(variables, size))
 
 
-@st.composite
-def problems(draw, max_variables=6):
+def random_problem(rng, max_variables=6):
     """A graph, disjoint xs, ys (not empty) and included, and the observed variables."""
-    graph = draw(admgs(max_variables).filter(lambda g: len(g.variables) >= 2))
-    first, second = draw(st.permutations(graph.variables))[:2]
-    roles = {v: draw(st.sampled_from("xyi----o")) for v in graph.variables} | {first: "x", second: "y"}
+    graph = random_graph(rng, max_variables)
+    first, second, *rest = rng.permutation(graph.variables).tolist()
+    roles = dict(zip(rest, rng.choice(list("xyio-"), len(rest), p=[0.1, 0.1, 0.1, 0.15, 0.55]).tolist(), strict=True))
+    roles |= {first: "x", second: "y"}
     x, y, i, hidden = (frozenset(v for v in roles if roles[v] == role) for role in "xyio")
     return graph, x, y, i, frozenset(graph.variables) - hidden
 
@@ -41,16 +41,18 @@ def brute_force(graph, x, y, included, observed):
 
 
 @settings(max_examples=150)
-@given(problems())
-def test_all_separators(problem):
+@given(generators())
+def test_all_separators(rng):
+    problem = random_problem(rng)
     graph, x, y, i, observed = problem
     found = list(separators(graph, x, y, included=i, observed=observed))
     assert len(found) == len(set(found)) and set(found) == brute_force(*problem)
 
 
 @settings(max_examples=250)
-@given(problems(7))
-def test_minimal_separators(problem):
+@given(generators())
+def test_minimal_separators(rng):
+    problem = random_problem(rng, 7)
     graph, x, y, i, observed = problem
     every = brute_force(*problem)
     minimal = {z for z in every if not any(other < z for other in every)}
@@ -63,10 +65,11 @@ def test_minimal_separators(problem):
 
 
 @settings(max_examples=250)
-@given(st.data(), problems(7))
-def test_a_minimum_separator_costs_the_least(data, problem):
+@given(generators())
+def test_a_minimum_separator_costs_the_least(rng):
+    problem = random_problem(rng, 7)
     graph, x, y, i, observed = problem
-    cost = {v: data.draw(st.integers(1, 3)) for v in graph.variables}
+    cost = {v: int(rng.integers(1, 4)) for v in graph.variables}
     every = brute_force(*problem)
     if not every:
         for find in (minimum_separator, closest_separator):
@@ -81,8 +84,9 @@ def test_a_minimum_separator_costs_the_least(data, problem):
 
 
 @settings(max_examples=150)
-@given(problems(6))
-def test_the_closest_separator_leaves_the_most_connected_to_the_other_side(problem):
+@given(generators())
+def test_the_closest_separator_leaves_the_most_connected_to_the_other_side(rng):
+    problem = random_problem(rng, 6)
     graph, x, y, i, observed = problem
     minimal = list(minimal_separators(graph, x, y, included=i, observed=observed))
     if not minimal:

@@ -24,7 +24,7 @@ from causal_pyro_models.identification.implications import (
 )
 from causal_pyro_models.identification.tables import Tabulator
 from tests.graph.oracles import disjoint_queries
-from tests.graph.strategies import admgs
+from tests.graph.strategies import generators, random_graph
 from tests.identification.oracles import random_admg, random_model
 
 VERMA = CausalGraph(["A", "B", "C", "D"], [("A", "B"), ("B", "C"), ("C", "D")], [("B", "D")])
@@ -36,8 +36,9 @@ def separations(graph):
 
 
 @settings(max_examples=200)
-@given(admgs(6))
-def test_what_is_implied_is_separated(graph):
+@given(generators())
+def test_what_is_implied_is_separated(rng):
+    graph = random_graph(rng)
     for independence in local_independences(graph) + pairwise_independences(graph):
         assert graph.m_separated(independence.xs, independence.ys, independence.given)
     pairs = {frozenset((x, y)) for x, y, _ in separations(graph)}
@@ -60,8 +61,9 @@ def test_the_local_independences_imply_all_separations(seed):
 
 
 @settings(max_examples=60)
-@given(admgs(5))
-def test_without_hidden_variables_there_is_one_for_each_variable_and_no_verma_constraint(graph):
+@given(generators())
+def test_without_hidden_variables_there_is_one_for_each_variable_and_no_verma_constraint(rng):
+    graph = random_graph(rng)
     dag = CausalGraph(graph.variables, graph.edges)
     local = local_independences(dag)
     assert len(local) <= len(dag.variables)
