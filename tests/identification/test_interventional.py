@@ -1,5 +1,6 @@
 """ID and IDC: estimands against the truth under do, verdicts against theory, hedges, and known cases."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,10 +9,11 @@ from hypothesis import assume, given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import Hedge, Query, identify, interventional, verify
+from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
 from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.plan import Observed
+from causal_pyro_models.identification.pruning import pruned
 from tests.graph.strategies import admgs
 from tests.identification.literature import CASES, IDENTIFIABLE, NOT_IDENTIFIABLE
 from tests.identification.random_queries import TOLERANCE, check, gap, random_query
@@ -128,6 +130,32 @@ def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(graph, o
     one, two = answered(graph, query), answered(both, query)
     assert isinstance(one, Hedge) == isinstance(two, Hedge)
     assert isinstance(one, Hedge) or one.expression == two.expression
+
+
+@pytest.mark.parametrize(
+    ("edges", "long", "short"),
+    [
+        ("X -> M -> Y", "sum_m P(y | m) P(m | x)", "P(y | x)"),
+        ("X -> M -> Y; X -> Y", "sum_m P(y | m) P(m | x)", "sum_m P(y | m) P(m | x)"),
+        ("X -> M -> Y", "sum_m P(y | m) P(m)", "P(y)"),
+        ("X -> M -> Y", "sum_m P(y | m, x) P(m)", "P(y)"),
+        ("X -> M -> Y; X -> Y", "sum_m P(y | m, x) P(m)", "sum_m P(y | m, x) P(m)"),
+        ("X -> M -> Y", "sum_x P(y | m, x) P(x)", "P(y | m)"),
+        ("X -> M -> Y; X <-> Y", "sum_x P(y | m, x) P(x)", "sum_x P(y | m, x) P(x)"),
+        ("X -> Y; X -> Z", "P(y | x, z)", "P(y | x)"),
+    ],
+)
+def test_the_graph_shortens_what_it_may(edges, long, short):
+    """Independences make factors a chain and drop idle conditions; where the graph has no such, nothing changes."""
+    graph = MixedGraph(CausalGraph.from_dagitty(f"dag {{ {edges} }}"))
+    assert pruned(graph, parse(long).simplify())[0].text() == short
+
+
+def test_a_long_chain_of_mediators():
+    """Variables that only pass something on cost nothing, and leave no trace in the estimand."""
+    names = [f"V{i}" for i in range(200)]
+    graph = CausalGraph(names, list(itertools.pairwise(names)), [("V0", "V199")])
+    assert identify(graph, "P(V199 | do(V0))").text() == "sum_v198 P(v198 | v0) sum_v0' P(v199 | v0', v198) P(v0')"
 
 
 # What is handed back --------------------------------------------------------------------------------------------------
