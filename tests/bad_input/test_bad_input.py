@@ -6,6 +6,7 @@ import torch
 
 from causal_pyro_models.errors import CausalError
 from tests.bad_input import (
+    adjustment,
     effects,
     evidence,
     graphs,
@@ -20,7 +21,7 @@ from tests.bad_input import (
     zoo,
 )
 
-TABLES = [effects, evidence, graphs, inputs, interventions, learned, models, plots, reports, verbs, zoo]
+TABLES = [adjustment, effects, evidence, graphs, inputs, interventions, learned, models, plots, reports, verbs, zoo]
 BAD = [(table.__name__.rpartition(".")[-1], case) for table in TABLES for case in table.CASES]
 LONGEST = 1_500  # characters that a message may have
 
