@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Noise as Noise,
         Worlds as Worlds,
         abduct as abduct,
+        aipw as aipw,
         ate as ate,
         att as att,
         cate as cate,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
         ett as ett,
         fit as fit,
         fit_guide as fit_guide,
+        g_formula as g_formula,
         impute as impute,
+        ipw as ipw,
         ite as ite,
         nde as nde,
         nie as nie,
@@ -77,9 +80,9 @@ _HOMES = {
         "CausalFlow CausalGAN CausalVAE Intervened NeuralCausalModel StructuralCausalModel infer_variables load save"
     ),
     "inference": (
-        "AmortizedGuide Draws Estimate ImportanceSampling NUTS Noise Worlds abduct ate att cate cde "
-        "counterfactual diagnose dose_response ett fit fit_guide impute ite nde nie odds_ratio path_specific pn pns "
-        "ps risk_ratio sample sbc to_inference_data worlds"
+        "AmortizedGuide Draws Estimate ImportanceSampling NUTS Noise Worlds abduct aipw ate att cate cde "
+        "counterfactual diagnose dose_response ett fit fit_guide g_formula impute ipw ite nde nie odds_ratio "
+        "path_specific pn pns ps risk_ratio sample sbc to_inference_data worlds"
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
