@@ -18,11 +18,13 @@ class Adversary(Protocol):
 
     Attributes:
         critic_steps: steps of the critics for each of the generators.
-        learning_rate: of both sides.
+        critic_rate: learning rate of the critics.
+        generator_rate: of the generators, far smaller, so that critics keep up with them.
     """
 
     critic_steps: int
-    learning_rate: float
+    critic_rate: float
+    generator_rate: float
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """What the critics train; no part of the model."""
@@ -54,8 +56,8 @@ class Duel:
 
     def __init__(self, adversary: Any, held_out: Batch) -> None:
         self.adversary, self.held_out = adversary, held_out
-        self.critics = Descent(adversary.critic_parameters(), adversary.learning_rate, 0.0, BETAS)
-        self.generators = Descent(adversary.generator_parameters(), adversary.learning_rate, 0.0, BETAS)
+        self.critics = Descent(adversary.critic_parameters(), adversary.critic_rate, 0.0, BETAS)
+        self.generators = Descent(adversary.generator_parameters(), adversary.generator_rate, 0.0, BETAS)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generators": self.generators.optimiser,
             "critics": self.critics.optimiser,

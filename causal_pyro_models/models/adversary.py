@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 CRITIC = Network((64, 64), nn.LeakyReLU)
 CRITIC_STEPS = 3  # for each step of the generators
-LEARNING_RATE = 3e-4
+CRITIC_RATE = 2e-3
+GENERATOR_RATE = 1e-4  # at ten times as much generators outrun their critics, measured
 PENALTY = 10.0  # on critics whose gradient has another norm than 1
 ALONE = 0.2  # share of the training in which critics learn alone, so that generators do not follow untrained ones
 CYCLE = 0.1  # weight of the encoders' terms
@@ -99,7 +100,8 @@ class Adversary(nn.Module):
 
     at_start: Tensor
     critic_steps = CRITIC_STEPS
-    learning_rate = LEARNING_RATE
+    critic_rate = CRITIC_RATE
+    generator_rate = GENERATOR_RATE
 
     def __init__(self, model: StructuralCausalModel, train: Batch) -> None:
         super().__init__()

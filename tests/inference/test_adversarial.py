@@ -58,7 +58,7 @@ def test_adversarial_training_takes_complete_data():
 class Adversary(torch.nn.Module):
     """A generator of one number against a critic of one, each with a loss that says whose step it is."""
 
-    critic_steps, learning_rate = 3, 0.1
+    critic_steps, critic_rate, generator_rate = 3, 0.1, 0.1
 
     def __init__(self, generator):
         super().__init__()
