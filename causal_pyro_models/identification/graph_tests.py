@@ -14,7 +14,7 @@ from causal_pyro_models.identification.implications import (
     local_independences,
     verma_constraints,
 )
-from causal_pyro_models.identification.joint import Array, JointTable, is_discrete
+from causal_pyro_models.identification.joint import Array, JointTable, is_discrete, levels
 from causal_pyro_models.identification.tables import Tabulator
 
 if TYPE_CHECKING:
@@ -267,9 +267,9 @@ def _design(data: "pd.DataFrame", names: Sequence[str]) -> Array:
     """The columns as numbers, discrete ones of more than two levels by indicators."""
     parts = [np.zeros((len(data), 0))]
     for name in names:
-        levels, codes = np.unique(data[name].to_numpy(), return_inverse=True)
-        numeric = data[name].dtype.kind in "iufb" and (len(levels) == 2 or not is_discrete(data[name]))
-        parts.append(data[[name]].to_numpy(np.float64) if numeric else np.eye(len(levels))[codes][:, 1:])
+        values, codes = levels(data, name)
+        numeric = data[name].dtype.kind in "iufb" and (len(values) == 2 or not is_discrete(data[name]))
+        parts.append(data[[name]].to_numpy(np.float64) if numeric else np.eye(len(values))[codes][:, 1:])
     return np.hstack(parts)
 
 

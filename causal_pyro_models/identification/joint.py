@@ -86,7 +86,7 @@ class JointTable:
         for name in columns:
             if data[name].isna().any():
                 raise DataError(f"column {name!r} has missing values: drop or impute these rows first.")
-            values, code = np.unique(data[name].to_numpy(), return_inverse=True)
+            values, code = levels(data, name)
             codes.append(code)
             states[name] = values.tolist()
         shape = [len(states[name]) for name in columns]
@@ -146,6 +146,20 @@ def as_table(source: Any, names: Iterable[str] | None = None) -> JointTable:
         if name not in table.names:
             raise unknown_variable(name, table.names)
     return table
+
+
+def levels(data: Any, name: str) -> tuple[Any, Any]:
+    """The distinct values of a column in order, and the place of each row's value among them.
+
+    Raises:
+        DataError: values that have no order among them, such as numbers and strings.
+    """
+    try:
+        return np.unique(data[name].to_numpy(), return_inverse=True)
+    except TypeError:
+        raise DataError(
+            f"column {name!r} mixes types that have no order: make them all numbers, or all strings."
+        ) from None
 
 
 def is_discrete(column: Any) -> bool:

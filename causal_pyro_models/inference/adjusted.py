@@ -25,7 +25,7 @@ from causal_pyro_models.graph import (
 )
 from causal_pyro_models.identification.evaluation import Question
 from causal_pyro_models.identification.expression import Probability, Symbol, Term, product, terms, total
-from causal_pyro_models.identification.joint import is_discrete
+from causal_pyro_models.identification.joint import is_discrete, levels
 from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.g_computation import GComputation, checked_columns, design
 from causal_pyro_models.inference.learners import Classifier, LeastSquares, LogisticRegression, Regressor
@@ -218,8 +218,8 @@ class _Problem:
         return found
 
     def levels(self) -> dict[str, Any]:
-        """The levels of the covariates that are no numbers."""
-        return {name: np.unique(self.data[name].to_numpy()) for name in self.covariates}
+        """The levels of the covariates."""
+        return {name: levels(self.data, name)[0] for name in self.covariates}
 
     def response(self) -> Array:
         """The outcome as numbers, or whether the event happens."""
@@ -291,13 +291,13 @@ class _Weighted(Statistic):
             raise QueryError(
                 f"weighting is for discrete treatments, {problem.treatment!r} is continuous: use g_formula."
             )
-        levels, self.codes = np.unique(column.to_numpy(), return_inverse=True)
+        values, self.codes = levels(problem.data, problem.treatment)
         for arm in problem.arms:
-            if arm not in levels:
+            if arm not in values:
                 raise DataError(
-                    f"{problem.treatment!r} never has the value {arm!r:.80}, its values are {levels.tolist()}."
+                    f"{problem.treatment!r} never has the value {arm!r:.80}, its values are {values.tolist()}."
                 )
-        self.places = [levels.tolist().index(arm) for arm in problem.arms]
+        self.places = [values.tolist().index(arm) for arm in problem.arms]
         columns = [(name, problem.data[name].to_numpy()) for name in problem.covariates]
         self.features = design(columns, problem.levels()) if columns else np.zeros((self.size, 0))
         self.response = problem.response()

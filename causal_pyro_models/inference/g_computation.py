@@ -20,7 +20,7 @@ from causal_pyro_models.identification.expression import (
     Symbol,
     Term,
 )
-from causal_pyro_models.identification.joint import JointTable, is_discrete
+from causal_pyro_models.identification.joint import JointTable, is_discrete, levels
 from causal_pyro_models.inference.learners import Classifier, Regressor
 from causal_pyro_models.inference.uncertainty import Array, Statistic
 
@@ -107,7 +107,7 @@ class GComputation(Statistic):
         self.regressor, self.classifier = regressor, classifier
         self.plans = [(question.sign, plan(question)) for question in questions]
         self.levels = {
-            name: np.unique(data[name].to_numpy())
+            name: levels(data, name)[0]
             for _, steps in self.plans
             for step in steps
             for name in {term.name for term in step.outcome + step.given}
@@ -161,13 +161,13 @@ class _Sample:
         features = self._at(given, drawn, size)
         if isinstance(target.value, Symbol) and not _is_binary(self.statistic.levels.get(target.name)):
             return np.asarray(self._regression(target.name, given)[0].predict(features), dtype=np.float64)
-        levels = self.statistic.levels.get(target.name, np.zeros(0)).tolist()
-        if not isinstance(target.value, Symbol) and target.value not in levels:
+        values = self.statistic.levels.get(target.name, np.zeros(0)).tolist()
+        if not isinstance(target.value, Symbol) and target.value not in values:
             raise DataError(f"{target.name!r} never has the value {target.value!r:.80}, or is continuous.")
         chances = self._chances(target.name, given, features)
         if isinstance(target.value, Symbol):
-            return np.asarray(chances @ np.array(levels, dtype=np.float64))
-        return np.asarray(chances[:, levels.index(target.value)])
+            return np.asarray(chances @ np.array(values, dtype=np.float64))
+        return np.asarray(chances[:, values.index(target.value)])
 
     def _regression(self, name: str, given: tuple[Term, ...]) -> tuple[Any, Array]:
         """The learned mean of a column given others, and its residuals."""
@@ -185,13 +185,13 @@ class _Sample:
     def _chances(self, name: str, given: tuple[Term, ...], features: Array) -> Array:
         """The probability of every level of a discrete column given others."""
         key = ("P " + name, tuple(term.name for term in given))
-        levels = self.statistic.levels[name]
-        codes = np.searchsorted(levels, self.data[name].to_numpy())
+        values = self.statistic.levels[name]
+        codes = np.searchsorted(values, self.data[name].to_numpy())
         if key not in self.learned:
             learned = copy.deepcopy(self.statistic.classifier)
             learned.fit(self._features(given), codes)
             self.learned[key] = learned
-        chances = np.zeros((len(features), len(levels)))
+        chances = np.zeros((len(features), len(values)))
         chances[:, np.unique(codes)] = self.learned[key].predict_proba(features)
         return chances
 
@@ -203,17 +203,17 @@ class _Sample:
         return design(columns, self.statistic.levels) if columns else np.zeros((size, 0))
 
 
-def design(columns: Sequence[tuple[str, Any]], levels: Mapping[str, Any]) -> Array:
+def design(columns: Sequence[tuple[str, Any]], known: Mapping[str, Any]) -> Array:
     """Columns as features ``(n, k)``: numbers as they are, anything else by an indicator for each level but one."""
     parts = []
     for name, values in columns:
         numeric = np.asarray(values).dtype.kind in "iufb"
-        parts.append(np.asarray(values, dtype=np.float64)[:, None] if numeric else values[:, None] == levels[name][1:])
+        parts.append(np.asarray(values, dtype=np.float64)[:, None] if numeric else values[:, None] == known[name][1:])
     return np.hstack(parts).astype(np.float64) if parts else np.zeros((0, 0))
 
 
-def _is_binary(levels: Any) -> bool:
-    return levels is not None and len(levels) == 2 and np.asarray(levels).dtype.kind in "iufb"
+def _is_binary(values: Any) -> bool:
+    return values is not None and len(values) == 2 and np.asarray(values).dtype.kind in "iufb"
 
 
 def _symbol(term: Term) -> Symbol:

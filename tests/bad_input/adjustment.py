@@ -71,6 +71,7 @@ ON_DATA = [
     Bad("an estimand on data with NaN", DataError, ("'Y'", "missing"), lambda: EFFECT.evaluate(DATA.assign(Y=float("nan")), {"X": 1})),
     Bad("an estimand on data with infinity", DataError, ("'Y'", "infinite"), lambda: EFFECT.evaluate(DATA.assign(Y=float("inf")), {"X": 1})),
     Bad("an estimand on a model that lacks a site", UnknownVariableError, ("'Z'",), lambda: EFFECT.evaluate(model, {"X": 1})),
+    Bad("an estimand on a column of numbers and strings", DataError, ("'Z'", "mixes types"), lambda: EFFECT.evaluate(DATA.assign(Z=[1, "a"] * 20), {"X": 1})),
     Bad("an estimand on a number", DataError, ("int",), lambda: EFFECT.evaluate(3, {"X": 1})),
     Bad("an estimand with a single bootstrap replicate", QueryError, ("replicates", "2"), lambda: ARROW.evaluate(DATA, {"X": 1}, uncertainty=Bootstrap(1))),
     Bad("a joint table of an unknown site", UnknownVariableError, ("'Q'",), lambda: joint_table(model, ["Q"])),
