@@ -211,6 +211,8 @@ def verify(derivation: Derivation, *, models: int = 0, seed: int = 0) -> None:
         DerivationError: a step that is wrong, which the message shows.
         QueryError: a graph too large for random models.
     """
+    if not isinstance(derivation, Derivation):
+        raise DerivationError(f"expected a Derivation, got {type(derivation).__name__}. Pass estimand.derivation.")
     checked_count(models, "models", least=0)
     for step in derivation.steps:
         step.check(derivation.graph, seed)

@@ -11,7 +11,7 @@ from causal_pyro_models.identification.expression import Expression, Symbol
 from causal_pyro_models.identification.query import Query
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimand:
     """A query as an expression in the distributions that are available; see :func:`identify`.
 
@@ -31,7 +31,7 @@ class Estimand:
     query: Query
     graph: CausalGraph
     expression: Expression
-    prove: Callable[[], Derivation] = field(repr=False, compare=False)
+    prove: Callable[[], Derivation] = field(compare=False)
 
     @cached_property
     def derivation(self) -> Derivation:
@@ -56,6 +56,9 @@ class Estimand:
 
     def __str__(self) -> str:
         return self.text()
+
+    def __repr__(self) -> str:
+        return f"Estimand({self.query} = {self.text()})"
 
     def evaluate(self, source: Any, values: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """The number, from an exact joint table, a model or data; see :func:`evaluate`."""

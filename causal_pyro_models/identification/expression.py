@@ -111,6 +111,9 @@ class Expression:
     def __str__(self) -> str:
         return self.text()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text()})"
+
     def render(self, notation: Text) -> str:
         """The expression in a notation."""
         raise NotImplementedError
@@ -154,7 +157,7 @@ class Expression:
         return simplified(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class One(Expression):
     """The number one."""
 
@@ -176,7 +179,7 @@ class One(Expression):
 ONE = One()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Zero(Expression):
     """The number zero: the probability of an event that cannot be."""
 
@@ -198,7 +201,7 @@ class Zero(Expression):
 ZERO = Zero()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probability(Expression):
     """P(outcome | do(do), given), in a domain.
 
@@ -246,7 +249,7 @@ class Probability(Expression):
         return Probability(outcome, given, do, self.domain)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sum(Expression):
     """The sum of ``body`` over all values of the symbols ``over``, at least one, which are bound in it.
 
@@ -298,7 +301,7 @@ class Sum(Expression):
         return Sum(tuple(over), self.body.substitute(inner))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Product(Expression):
     """The product of two or more factors; :func:`product` makes one of any number."""
 
@@ -333,7 +336,7 @@ class Product(Expression):
         return Product(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fraction(Expression):
     """One expression divided by another.
 

@@ -6,7 +6,7 @@ An expression is a product of items, or one item over another; an item is a prob
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.identification.expression import (
@@ -33,6 +33,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 END = "the end"
+Found = TypeVar("Found")
 
 
 class _Token(NamedTuple):
@@ -60,10 +61,7 @@ def parse(text: str, variables: Iterable[str] | None = None) -> Expression:
         True
     """
     known = None if variables is None else tuple(variables)
-    reader = Reader(text, "expression", lambda word: _variable(word, known))
-    found = reader.expression()
-    reader.finish()
-    return found
+    return Reader(text, "expression", lambda word: _variable(word, known)).read(Reader.expression)
 
 
 def _variable(word: str, known: tuple[str, ...] | None) -> str:
@@ -134,10 +132,15 @@ class Reader:
     def _shown(self) -> str:
         return END if self.token.kind == "end" else repr(self.token.text)
 
-    def finish(self) -> None:
-        """Check that nothing is left."""
+    def read(self, rule: "Callable[[Reader], Found]") -> Found:
+        """What a rule of the grammar makes of the whole text."""
+        try:
+            found = rule(self)
+        except RecursionError:
+            raise QueryError(f"the {self.what} is nested too deeply, it begins with {self.text!r:.80}.") from None
         if self.token.kind != "end":
             self.fail(self.token.position, f"expected {END}, got {self._shown()}")
+        return found
 
     # Expressions ----------------------------------------------------------------------------------------------------
 

@@ -64,9 +64,7 @@ class Query:
         Raises:
             QueryError: with the column of what does not fit.
         """
-        reader = Reader(text, "query", lambda word: word)
-        found = reader.probability()
-        reader.finish()
+        found = Reader(text, "query", lambda word: word).read(Reader.probability)
         if found.domain:
             raise QueryError(f"the query {text!r:.200} names a domain. Say which with target= instead.")
         return cls(found.outcome, found.do, found.given)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from causal_pyro_models.errors import QueryError, unknown_variable
+from causal_pyro_models.errors import GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Probability, Term, in_order, term
 from causal_pyro_models.identification.notation import Latex
@@ -85,6 +85,7 @@ def rule_1(graph: CausalGraph, probability: Probability, *, delete: Names = (), 
         >>> print(rule_1(graph, parse("P(y | x, z)"), delete="Z"))
         P(y | x)
     """
+    _check(graph, probability)
     gone = _taken(probability.given, delete, "condition")
     given = [t for t in probability.given if t not in gone] + _new(graph, insert)
     return _licensed(graph, probability, given, list(probability.do), 1)
@@ -112,6 +113,7 @@ def rule_2(graph: CausalGraph, probability: Probability, *, observe: Names = (),
         >>> print(rule_2(graph, parse("P(y | do(x), z)"), observe="X"))
         P(y | x, z)
     """
+    _check(graph, probability)
     seen, done = _taken(probability.do, observe, "action"), _taken(probability.given, act, "condition")
     given = [t for t in probability.given if t not in done] + seen
     do = [t for t in probability.do if t not in seen] + done
@@ -141,6 +143,7 @@ def rule_3(graph: CausalGraph, probability: Probability, *, delete: Names = (), 
         >>> print(rule_3(graph, parse("P(z | do(x))"), delete="X"))
         P(z)
     """
+    _check(graph, probability)
     gone = _taken(probability.do, delete, "action")
     do = [t for t in probability.do if t not in gone] + _new(graph, insert)
     return _licensed(graph, probability, list(probability.given), do, 3)
@@ -170,16 +173,24 @@ def licence(graph: CausalGraph, before: Probability, after: Probability) -> tupl
     raise QueryError(f"no single rule of do-calculus leads from {before} to {after}.")
 
 
+def _check(graph: CausalGraph, probability: Probability) -> None:
+    """Raise unless it is a probability of one world, of variables of the graph."""
+    if not isinstance(graph, CausalGraph):
+        raise GraphError(f"expected a CausalGraph, got {type(graph).__name__}.")
+    if not isinstance(probability, Probability):
+        raise QueryError(f"expected a probability, got {probability!r:.80}. Write parse('P(y | do(x), z)').")
+    for t in probability.terms:
+        if t.do:
+            raise QueryError(f"the rules are for one world, and {probability} has {t.name!r} in a world of its own.")
+        if t.name not in graph.variables:
+            raise unknown_variable(t.name, graph.variables)
+
+
 def _licensed(graph: CausalGraph, before: Probability, given: list[Term], do: list[Term], rule: int) -> Probability:
     """The new probability, if the rule allows it."""
     after = ordered(Probability(before.outcome, tuple(given), tuple(do), before.domain))
     if after == ordered(before):
         return after
-    for t in before.terms:
-        if t.do:
-            raise QueryError(f"the rules are for one world, and {before} has {t.name!r} in a world of its own.")
-        if t.name not in graph.variables:
-            raise unknown_variable(t.name, graph.variables)
     found, separation = licence(graph, before, after)
     if found != rule or not separation.holds:
         raise QueryError(f"rule {rule} does not turn {before} into {after}: it needs {separation}, which fails.")
@@ -189,7 +200,7 @@ def _licensed(graph: CausalGraph, before: Probability, given: list[Term], do: li
 def _taken(group: tuple[Term, ...], names: Names, what: str) -> list[Term]:
     """The terms of some names."""
     known = {t.name: t for t in group}
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     for name in wanted:
         if name not in known:
             raise unknown_variable(name, known, what)
@@ -197,7 +208,7 @@ def _taken(group: tuple[Term, ...], names: Names, what: str) -> list[Term]:
 
 
 def _new(graph: CausalGraph, names: Names) -> list[Term]:
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     for name in wanted:
         if name not in graph.variables:
             raise unknown_variable(name, graph.variables)
