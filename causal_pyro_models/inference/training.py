@@ -88,11 +88,11 @@ def fit(
     model: Any,
     data: Any,
     *,
-    steps: int = 600,
+    steps: int = 500,
     batch_size: int = 512,
     learning_rate: float = 1e-2,
     validation: float = 0.1,
-    patience: int = 15,
+    patience: int = 25,
     intervention_weight: float = 1.0,
     pairs: Pairs | Sequence[Pairs] = (),
     adversarial_steps: int = 300,
@@ -176,7 +176,8 @@ def fit(
         model.initialise(train)
         run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
         result = run(LABEL, Likelihood(model, held_out, learning_rate, _split_pairs(twins, validation)), steps)
-        model.finish(train, held_out)
+        if not twins:  # what they teach, held-out densities do not show
+            model.finish(train, held_out)
         adversary = model.adversary(train) if hasattr(model, "adversary") else None
         if adversary is not None:
             _check_complete(batch)

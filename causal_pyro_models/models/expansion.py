@@ -146,8 +146,14 @@ class Expansion(nn.Module):
         return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
 
     @torch.no_grad()
-    def solve(self, features: Tensor, target: Tensor) -> tuple[Tensor, float]:
-        """Find the location for hidden units that are in place: its residuals ``(units,)``, and the log evidence."""
+    def solve(self, features: Tensor, target: Tensor, scale_of: Tensor | None = None) -> tuple[Tensor, float]:
+        """Find the location for hidden units that are in place: its residuals ``(units,)``, and the log evidence.
+
+        Args:
+            features: ``(units, width)``.
+            target: ``(units,)``.
+            scale_of: ``(units,)``, the scale of each unit's residual; None where they are alike.
+        """
         if not self.width:
             return target, 0.0
         tensors = self.tensors()
@@ -155,7 +161,8 @@ class Expansion(nn.Module):
         scale = torch.ones(len(self.line) + len(self.location), dtype=line.dtype, device=line.device)
         scale[: 1 + self.width] = LINE_PRIOR
         columns = torch.cat([line, self._units(tensors, squashed)], -1) * scale
-        coefficients, taken, evidence = evidence_ridge(columns, target, self._choices())
+        share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
+        coefficients, taken, evidence = evidence_ridge(columns * share.unsqueeze(-1), target * share, self._choices())
         opened = torch.zeros_like(scale)
         opened[taken] = 1.0
         split = len(self.line), len(self.location)
@@ -164,6 +171,21 @@ class Expansion(nn.Module):
         for tensor, values in zip(own, new, strict=True):
             tensor.copy_(values)
         return target - (columns.double() @ coefficients).to(target), evidence
+
+    @torch.no_grad()
+    def solve_further(self, index: int, features: Tensor, target: Tensor) -> Tensor:
+        """Find a further function by ridge regression, a constant unless the evidence is for more; its values."""
+        tensors = self.tensors()
+        squashed = self._inputs(tensors, features)[1]
+        ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
+        columns = torch.cat([ones, LINE_PRIOR * squashed, self._units(tensors, squashed)], -1)
+        every = torch.arange(columns.shape[-1])
+        coefficients, _, _ = evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
+        bias, slopes, others = coefficients.to(columns).split((1, self.width, len(self.location)))
+        self.bias[index] = LINE_PRIOR * bias.squeeze(0)
+        self.slopes[index] = LINE_PRIOR * slopes
+        self.others[index] = others
+        return (columns.double() @ coefficients).to(target)
 
     def _standardise(self, features: Tensor) -> None:
         tiny = torch.finfo(features.dtype).tiny ** 0.5

@@ -24,6 +24,7 @@ from causal_pyro_models.models.monotone import (
 )
 
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
+SMALLEST_SQUARE = 1e-6  # of a residual in its standard deviations, where logarithms are taken
 MIN_LOG_SCALE = -11.5  # of the residual, in the variable's standard deviations
 UNITS_PER_POINT = 50  # of the map that gives residuals a normal law, at least
 HELD_OUT = 10  # every so many units judge whether that map is needed
@@ -149,16 +150,18 @@ class ScalarFlow(nn.Module):
 
     @torch.no_grad()
     def initialise(self, features: Tensor, value: Tensor) -> None:
-        """Start with the location of least squares and noise that does not depend on the parents."""
+        """Start with location and log-scale of least squares and noise of one shape."""
         self.mean.copy_(value.mean())
         self.sd.copy_(value.std())
-        self._set_law(self.conditioner.initialise(features, (value - self.mean) / self.sd))
+        target = (value - self.mean) / self.sd
+        self._set_law(features, target, self.conditioner.initialise(features, target))
         self.start = {name: tensor.clone() for name, tensor in self.state_dict().items()}
 
     @torch.no_grad()
     def solve(self, features: Tensor, value: Tensor) -> None:
         """The start again from other data, the hidden units left as they are."""
-        self._set_law(self.conditioner.solve(features, (value - self.mean) / self.sd)[0])
+        target = (value - self.mean) / self.sd
+        self._set_law(features, target, self.conditioner.solve(features, target)[0])
 
     @torch.no_grad()
     def settle(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
@@ -177,10 +180,22 @@ class ScalarFlow(nn.Module):
             everyone = torch.cat([features, held_out_features]) if features.dim() > 1 else features
             self.solve(everyone, torch.cat([value, held_out]))
 
-    def _set_law(self, residual: Tensor) -> None:
-        self.log_scale.copy_(residual.std().log().clamp_min(MIN_LOG_SCALE))
-        for name, values in _law_of(residual / self.log_scale.exp(), self.residual.points)._asdict().items():
+    def _set_law(self, features: Tensor, target: Tensor, residual: Tensor) -> None:
+        """Scale and shape of the noise, and the location again with units weighted by that scale."""
+        residual = self._scaled(residual)
+        if self.conditioner.width:
+            log_size = 0.5 * residual.square().clamp_min(SMALLEST_SQUARE).log()
+            change = self.conditioner.solve_further(0, features, log_size - log_size.mean())
+            if bool((change != change[0]).any()):
+                scale = (MAX_LOG_SCALE * torch.tanh(change / MAX_LOG_SCALE)).exp()
+                residual = self._scaled(self.conditioner.solve(features, target, scale)[0] / scale)
+        for name, values in _law_of(residual, self.residual.points)._asdict().items():
             self.get_buffer(f"law_{name}").copy_(values)
+
+    def _scaled(self, residual: Tensor) -> Tensor:
+        """Residuals in units of their standard deviation, which is kept."""
+        self.log_scale.copy_(residual.std().log().clamp_min(MIN_LOG_SCALE))
+        return residual / self.log_scale.exp()
 
 
 def _law_of(residual: Tensor, points: int) -> Quantiles:

@@ -137,7 +137,7 @@ def test_a_node_stays_simple_unless_more_is_proven():
         before = {name: tensor.clone() for name, tensor in model.nodes["W"].state_dict().items()}
         with torch.no_grad():
             model.nodes["X"].flow.conditioner.others.normal_()
-            model.nodes["W"].start["flow.mean"] += 2.0
+            model.nodes["W"].flow.start["mean"] += 2.0
         model.finish(train, held_out)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.nodes["W"].state_dict().items())
     assert not model.nodes["X"].flow.conditioner.others.any()
