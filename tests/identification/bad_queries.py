@@ -121,6 +121,7 @@ RULES = [
     Bad("an observation that tells", QueryError, ("rule 1", "P(m | x)", "which fails"), lambda: rule_1(GRAPH, parse("P(m | x)"), delete="X")),
     Bad("an action that is confounded", QueryError, ("rule 2", "Smoking _||_ X", "which fails"), lambda: rule_2(GRAPH, Probability((term("Smoking"),), (), (term("X"),)), observe="X")),
     Bad("an action that has an effect", QueryError, ("rule 3", "M _||_ X", "which fails"), lambda: rule_3(GRAPH, parse("P(m | do(x))"), delete="X")),
+    Bad("an action that a condition tells of", QueryError, ("rule 3", "Y _||_ X | W", "which fails"), lambda: rule_3(CausalGraph(["X", "W", "Y"], [("X", "W")], [("X", "Y")]), parse("P(y | do(x), w)"), delete="X")),
     Bad("a condition that is unknown", UnknownVariableError, ("condition 'Q'",), lambda: rule_1(GRAPH, parse("P(m | x)"), delete="Q")),
     Bad("an unknown action", UnknownVariableError, ("action 'Z'", "X"), lambda: rule_2(GRAPH, parse("P(m | do(x), z)"), observe="Z")),
     Bad("an unknown variable inserted", UnknownVariableError, ("'Q'", "Smoking"), lambda: rule_3(GRAPH, parse("P(m)"), insert="Q")),
