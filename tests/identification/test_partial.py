@@ -17,6 +17,7 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.evaluation import evaluate
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.identification.joint import JointTable
 from causal_pyro_models.identification.partial import Bounds, ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
@@ -378,3 +379,28 @@ def test_bounds_are_a_point_exactly_where_identify_finds_an_estimand(seed):
         assert found.lower - CLOSE <= model.probability([(y, {x: 1}, 1)]) <= found.upper + CLOSE
         widths.append(found.width)
     assert (max(widths) < 1e-6) == identified, (graph, x, y, widths)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bounds_on_counterfactuals_are_a_point_exactly_where_identify_finds_an_estimand(seed):
+    """The effect on the untreated, an effect given another variable, and an event in two worlds."""
+    rng = np.random.default_rng(seed)
+    graph = random_admg(4, rng, 0.6, 0.35)
+    x, y, z = rng.choice(graph.variables, 3, replace=False).tolist()
+    queries = {
+        f"P({y}_{{{x}=1}}=1 | {x}=0)": ([(y, {x: 1}, 1)], [(x, {}, 0)]),
+        f"P({y}_{{{x}=1}}=1 | {z}=1)": ([(y, {x: 1}, 1)], [(z, {}, 1)]),
+        f"P({y}_{{{x}=1}}=1, {z}_{{{x}=0}}=1)": ([(y, {x: 1}, 1), (z, {x: 0}, 1)], []),
+    }
+    models = [random_model(graph, rng) for _ in range(2)]
+    for query, events in queries.items():
+        try:
+            estimand = identify(graph, query)
+        except NotIdentifiableError:
+            estimand = None
+        found = [bounds(graph, table_of(model), query) for model in models]
+        assert (max(each.width for each in found) < 1e-5) == (estimand is not None), (graph, query, found)
+        for each, model in zip(found, models, strict=True):
+            truth = model.probability(*events)
+            assert each.lower - 1e-6 <= truth <= each.upper + 1e-6
+            assert estimand is None or abs(evaluate(estimand, table_of(model)) - truth) < 1e-9
