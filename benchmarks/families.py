@@ -344,6 +344,7 @@ def main() -> None:
         for case in CASES:
             for family in _families(case):
                 runs.setdefault((case.name, family), []).append(measure(case, family, seed, rows, options.smoke))
+                print(f"seed {seed}, {case.name}: {family}", flush=True)
         measurements = [
             {"case": case, "family": family, **medians(done), "runs": done} for (case, family), done in runs.items()
         ]
