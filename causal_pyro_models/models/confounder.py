@@ -78,7 +78,9 @@ class Confounder(Latent):
             observed = standardised({parent: self.inputs[parent] for parent in parents}, values, own)
             members.append(own if own.shape[-1] == 1 else _leading(own, observed))
             features.append(observed)
-        start = common_factors(torch.cat(members, -1), features, self.variable.dim)
+        units = members[0].shape[:1]
+        answering = [~intervened[name] if name in intervened else like.new_ones(units).bool() for name in self.causes]
+        start = common_factors(torch.cat(members, -1), features, self.variable.dim, torch.stack(answering, -1))
         start = start.reshape(len(start), *self.variable.event_shape)
         self.initialise(self._seen(values, intervened), start)
         return start

@@ -140,16 +140,17 @@ def principal_components(columns: Tensor, dim: int) -> Tensor:
     return draws
 
 
-def common_factors(members: Tensor, features: Sequence[Tensor], dim: int) -> Tensor:
+def common_factors(members: Tensor, features: Sequence[Tensor], dim: int, answering: Tensor | None = None) -> Tensor:
     """Draws ``(units, dim)`` from the posterior of the hidden causes of some variables, all of it linear and Gaussian.
 
     Expectation maximisation on the second moments: a linear structural equation for each variable, in which the hidden
-    causes are regressors. So what instruments or mediators say of the hidden causes is used.
+    causes are regressors. So what instruments, mediators or interventions say of the hidden causes is used.
 
     Args:
         members: the caused variables, standardised, ``(units, k)``.
         features: their observed causes, standardised, ``(units, p)`` for each.
         dim: number of hidden causes; those beyond ``k - 1`` are noise alone.
+        answering: ``(units, k)``, false where the variable was set from outside; None where none ever was.
 
     References:
         D. Rubin, D. Thayer (1982). EM algorithms for ML factor analysis. Psychometrika.
@@ -157,30 +158,88 @@ def common_factors(members: Tensor, features: Sequence[Tensor], dim: int) -> Ten
     units, k = members.shape
     factors = min(dim, k - 1)
     data = torch.cat([members, *features], 1).double()
-    moments = data.T @ data / units
-    observed = torch.arange(k, data.shape[1]).split([part.shape[1] for part in features])
-    left = torch.cat([residuals(members[:, [i]], part) for i, part in enumerate(features)], 1).double()
-    shared = (left.T @ left / units).fill_diagonal_(0.0)
-    variances, directions = torch.linalg.eigh(shared + torch.diag(shared.abs().amax(-1)))
-    loading = directions[:, -factors:] * variances[-factors:].clamp_min(0.0).sqrt()
-    slopes = [
-        torch.linalg.lstsq(moments[p][:, p], moments[p, i], driver="gelsd").solution for i, p in enumerate(observed)
-    ]
-    noise = (1.0 - loading.square().sum(-1)).clamp_min(0.05)
+    rows = torch.ones_like(members, dtype=torch.bool) if answering is None else answering
+    patterns, regime = rows.unique(dim=0, return_inverse=True)
+    parts = [data[regime == r] for r in range(len(patterns))]
+    model = _Equations(
+        [part.T @ part / units for part in parts], [len(part) / units for part in parts], patterns, features, factors
+    )
+    model.start([residuals(members[:, [i]], part).masked_fill(~rows[:, [i]], 0.0) for i, part in enumerate(features)])
     for _ in range(EM_STEPS):
-        spread = torch.linalg.inv(torch.eye(factors).to(moments) + (loading / noise.unsqueeze(-1)).T @ loading)
-        reading = torch.zeros(k, data.shape[1]).to(moments)  # residuals of the equations, as functions of the data
-        for i, p in enumerate(observed):
-            reading[i, i] = 1.0
-            reading[i, p] -= slopes[i]
-        reading = spread @ (loading / noise.unsqueeze(-1)).T @ reading  # posterior mean of the hidden causes
-        cross, own = reading @ moments, reading @ moments @ reading.T + spread
-        for i, p in enumerate(observed):
+        model.improve()
+    draws = torch.randn(units, dim, dtype=data.dtype, device=data.device)
+    for r, part in enumerate(parts):
+        reading, spread = model.posterior(r)
+        noise = draws[regime == r][:, :factors] @ torch.linalg.cholesky(spread).T
+        draws[regime == r, :factors] = part @ reading.T + noise
+    return draws.to(members)
+
+
+class _Equations:
+    """Linear equations with hidden causes among the regressors, and the second moments that they are fitted to.
+
+    Args:
+        moments: of the variables and their observed causes, of each regime, weighted by its share.
+        shares: of the units, of each regime.
+        patterns: ``(regimes, k)``, the variables that answer to their causes.
+        features: the observed causes.
+        factors: number of hidden causes.
+    """
+
+    def __init__(
+        self,
+        moments: list[Tensor],
+        shares: list[float],
+        patterns: Tensor,
+        features: Sequence[Tensor],
+        factors: int,
+    ) -> None:
+        self.moments, self.shares, self.patterns, self.factors = moments, shares, patterns, factors
+        k = len(features)
+        self.observed = torch.arange(k, moments[0].shape[0]).split([part.shape[1] for part in features])
+
+    def start(self, left: list[Tensor]) -> None:
+        """Begin with what least squares leaves of each variable, and the factors of that."""
+        columns = torch.cat(left, 1).double()
+        shared = (columns.T @ columns / len(columns)).fill_diagonal_(0.0)
+        variances, directions = torch.linalg.eigh(shared + torch.diag(shared.abs().amax(-1)))
+        self.loading = directions[:, -self.factors :] * variances[-self.factors :].clamp_min(0.0).sqrt()
+        self.noise = (1.0 - self.loading.square().sum(-1)).clamp_min(0.05)
+        total = torch.stack(self.moments).sum(0)
+        self.slopes = [
+            torch.linalg.lstsq(total[p][:, p], total[p, i], driver="gelsd").solution
+            for i, p in enumerate(self.observed)
+        ]
+
+    def posterior(self, r: int) -> tuple[Tensor, Tensor]:
+        """The mean of the hidden causes in a regime, as a function of the data, and their covariance."""
+        like = self.moments[r]
+        loading = self.loading * self.patterns[r].to(like).unsqueeze(-1)
+        precise = (loading / self.noise.unsqueeze(-1)).T
+        spread = torch.linalg.inv(torch.eye(self.factors).to(like) + precise @ loading)
+        residual = torch.zeros(len(self.observed), len(like)).to(like)
+        for i, p in enumerate(self.observed):
+            residual[i, i] = 1.0
+            residual[i, p] -= self.slopes[i]
+        return spread @ precise @ residual, spread
+
+    def improve(self) -> None:
+        """One step of expectation maximisation."""
+        expected = []
+        for r, moments in enumerate(self.moments):
+            reading, spread = self.posterior(r)
+            cross = reading @ moments
+            expected.append((moments, cross, cross @ reading.T + self.shares[r] * spread))
+        for i, p in enumerate(self.observed):
+            told = [r for r in range(len(expected)) if bool(self.patterns[r, i])]
+            if not told:  # set in every unit: nothing to learn
+                continue
+            moments, cross, own = (
+                torch.stack(parts).sum(0) for parts in zip(*(expected[r] for r in told), strict=True)
+            )
             gram = torch.cat([torch.cat([moments[p][:, p], cross[:, p].T], 1), torch.cat([cross[:, p], own], 1)])
             target = torch.cat([moments[p, i], cross[:, i]])
             solved = torch.linalg.lstsq(gram, target, rcond=1e-8, driver="gelsd").solution
-            slopes[i], loading[i] = solved[: len(p)], solved[len(p) :]
-            noise[i] = (moments[i, i] - solved @ target).clamp_min(LEAST_NOISE)
-    draws = torch.randn(units, dim).to(moments)
-    draws[:, :factors] = data @ reading.T + draws[:, :factors] @ torch.linalg.cholesky(spread).T
-    return draws.to(members)
+            self.slopes[i], self.loading[i] = solved[: len(p)], solved[len(p) :]
+            left = (moments[i, i] - solved @ target) / sum(self.shares[r] for r in told)
+            self.noise[i] = left.clamp_min(LEAST_NOISE)
