@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, distributions as td
 from torch.nn.functional import gumbel_softmax, one_hot
 
-from causal_pyro_models.errors import ModelError
+from causal_pyro_models.errors import ModelError, checked_count
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.flow import node_for
 from causal_pyro_models.models.regression import Network
@@ -61,8 +61,9 @@ class GANNode(Node):
         super().__init__(variable)
         if isinstance(variable, Count):
             raise ModelError("a count has no gradient that a critic could pass on: take CountNode for it.")
-        self.latent, self.hidden = latent, hidden
-        self.generator: Node = _generator(variable, latent, hidden) if generator is None else generator
+        self.latent: int = checked_count(latent, "latent")
+        self.hidden: tuple[int, ...] = Network(hidden).hidden
+        self.generator: Node = _generator(variable, self.latent, self.hidden) if generator is None else generator
         if not isinstance(self.generator, Node) or self.generator.variable != variable:
             raise ModelError(f"the generator must be a node of the variable {variable!r:.80}.")
 
