@@ -173,6 +173,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         units=target.units,
         replay=replay,
         variables=frozenset(program.sites),
+        factual={name: trace.nodes[name]["value"] for name in target.data},
         chains=posterior.chains,
         divergences=posterior.divergences,
     )

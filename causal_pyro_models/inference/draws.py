@@ -168,6 +168,7 @@ class Noise(Draws):
         units: the number of units, for a model of one unit.
         replay: all that a world replays (noise, parameters, subsample indices), in the shapes the model runs in.
         variables: the sites of the model that the noise was abducted from.
+        factual: the values of the sites that were observed.
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
     """
@@ -176,6 +177,7 @@ class Noise(Draws):
     units: int = 1
     replay: Mapping[str, torch.Tensor] = field(default_factory=dict)
     variables: frozenset[str] = frozenset()
+    factual: Mapping[str, torch.Tensor] = field(default_factory=dict)
     chains: int = 1
     divergences: tuple[int, ...] = ()
 

@@ -1,6 +1,7 @@
 """Seeing, doing and imagining: samples, and worlds on abducted noise."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from causal_pyro_models.errors import AbductionError, InterventionError, QueryEr
 from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.interventions import Intervention, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
 from causal_pyro_models.seeding import seeded
@@ -155,7 +157,8 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
     result = {}
     for name, actions in do.items():
         resolved = resolve(run, shared, actions, drawn, program.parameters)
-        trace = traced(lambda resolved=resolved: world(run, shared, resolved, drawn, program.parameters))
+        with _unaffected_held(program, noise, actions):
+            trace = traced(lambda resolved=resolved: world(run, shared, resolved, drawn, program.parameters))
         for site_name, site in trace.nodes.items():
             if site["type"] == "sample" and role(site) == "exogenous":
                 shared.setdefault(site_name, site["value"])
@@ -166,6 +169,17 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
         values = _values(program, trace, noise.num_draws, is_variable)
         result[name] = Draws(*values, noise.num_draws, noise.weights, noise.ess, noise.pareto_k)
     return Worlds(result, noise)
+
+
+def _unaffected_held(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> AbstractContextManager[None]:
+    """Where the graph is known, what was observed and is not affected keeps its value, and is not computed again."""
+    model: Any = program.model
+    if not isinstance(model, StructuralCausalModel) or not set(do) <= set(model.graph.variables):
+        return nullcontext()
+    affected = set(do).union(*(model.graph.descendants(name) for name in do))
+    unaffected = {name: value for name, value in noise.factual.items() if name not in affected}
+    held: AbstractContextManager[None] = model.holding(unaffected)
+    return held
 
 
 def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[str, Intervention]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, cast
 
@@ -157,6 +158,7 @@ class StructuralCausalModel(nn.Module):
         self.confounder_dim = checked_count(confounder_dim, "confounder_dim")
         self.variables: dict[str, Variable] = {name: nodes[name].variable for name in graph.variables}
         self.cliques = cliques(graph)
+        self._held: dict[str, Tensor] = {}
         if clash := [name for name in self.cliques if name in self.variables]:
             raise ModelError(f"the variable {clash[0]!r} has the name of a hidden cause: rename it.")
         hidden = Continuous(self.confounder_dim)
@@ -192,8 +194,21 @@ class StructuralCausalModel(nn.Module):
         values = {name: confounder(name) for name, confounder in self.confounders.items()}
         nodes = self.nodes
         for name in self.graph.topological_order:
-            values[name] = nodes[name](name, self._parents(name, values))
+            if name in self._held:
+                event_dim = len(self.variables[name].event_shape)
+                values[name] = pyro.deterministic(name, self._held[name], event_dim=event_dim)
+            else:
+                values[name] = nodes[name](name, self._parents(name, values))
         return values
+
+    @contextmanager
+    def holding(self, values: Values) -> Iterator[None]:
+        """Inside, the model's variables have these values, and their nodes are not run."""
+        self._held = dict(values)
+        try:
+            yield
+        finally:
+            self._held = {}
 
     def guide(self, evidence: Values) -> None:
         """The approximate posterior of all hidden noise given evidence on some variables, as a Pyro guide.

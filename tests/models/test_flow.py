@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.inference import abduct, counterfactual
 from causal_pyro_models.models import (
     Binary,
     Categorical,
@@ -197,3 +198,22 @@ def test_bad_models_are_refused():
         CausalFlow(graph, kinds).log_prob({"X": torch.zeros(3)})
     with pytest.raises(DataError, match=r"'Y' is constant \(1.0\)"):
         CausalFlow(graph, kinds).initialise(Batch({"X": torch.randn(5), "Y": torch.ones(5)}))
+
+
+def test_what_an_action_does_not_affect_keeps_its_value_and_is_not_computed_again(monkeypatch):
+    graph = CausalGraph(["X", "Y", "Z"], [("X", "Y"), ("X", "Z")])
+    model = scramble(CausalFlow(graph, dict.fromkeys("XYZ", Continuous())))
+    with torch.no_grad():
+        values = units(model, 50)
+    expected = counterfactual(model, values, do={"Y": 0.5})
+    run = []
+    for name, node in model.nodes.items():
+        law = node.distribution
+        monkeypatch.setattr(
+            node, "distribution", lambda parents, name=name, law=law: (run.append(name), law(parents))[1]
+        )
+    world = counterfactual(model, abduct(model, values), do={"Y": 0.5})
+    assert run.count("Y") - run.count("X") == 1 and run.count("X") == run.count("Z")
+    for name in graph.variables:
+        assert torch.equal(world[name], expected[name])
+    assert torch.equal(world["X"], values["X"]) and torch.equal(world["Z"], values["Z"])
