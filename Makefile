@@ -29,6 +29,7 @@ nightly: .venv/installed-test
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/counterfactuals.py
 	$(BIN)/python benchmarks/identification.py
+	$(BIN)/python benchmarks/families.py
 	$(BIN)/python benchmarks/models.py
 
 docs: .venv/installed-docs
