@@ -104,6 +104,11 @@ def test_bound_symbols_do_not_catch_what_comes_in(expression, old, new):
     assert expression.substitute({old: new}).free == expression.free - {old} | {new}
 
 
+def test_a_new_name_for_a_bound_symbol_is_new_to_the_whole_sum():
+    found = parse("sum_x P(a | x) P(b | x') P(c | x'')").substitute({Symbol("X", 2): Symbol("X")})
+    assert found.text() == "sum_x''' P(a | x''') P(b | x') P(c | x)"
+
+
 @pytest.mark.parametrize(
     ("long", "short"),
     [
