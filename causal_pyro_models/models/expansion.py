@@ -93,10 +93,11 @@ class Expansion(nn.Module):
             return tensors["line"], tensors["bias"].unsqueeze(-2)
         line, squashed = self._inputs(tensors, features)
         units = self._units(tensors, squashed)
-        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
-        location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
-        further = units @ tensors["others"].mT + squashed @ tensors["slopes"].mT + tensors["bias"].unsqueeze(-2)
-        return location.squeeze(-1), further
+        location = tensors["location"] * tensors["open_units"]
+        answers = units @ torch.cat([location.unsqueeze(-2), tensors["others"]], -2).mT
+        straight = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        further = _affine(squashed, tensors["slopes"], tensors["bias"]) + answers[..., 1:]
+        return straight.squeeze(-1) + answers[..., 0], further
 
     def _inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
         """The columns of the line, and what the hidden units see: without the long tails that few units are in."""
@@ -109,8 +110,7 @@ class Expansion(nn.Module):
     def _units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
         units = squashed
         for layer in range(len(self.hidden)):
-            weight, offset = tensors[f"weight{layer}"], tensors[f"offset{layer}"]
-            units = torch.tanh(units @ weight.mT + offset.unsqueeze(-2))
+            units = torch.tanh(_affine(units, tensors[f"weight{layer}"], tensors[f"offset{layer}"]))
         return units
 
     @torch.no_grad()
@@ -235,6 +235,13 @@ class Expansion(nn.Module):
         if len(units):
             choices += [(line, curves, units), (line, products, curves, units)]
         return [torch.cat(choice) for choice in choices]
+
+
+def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    """A linear layer, or several with a leading dimension."""
+    if x.dim() == 2:
+        return torch.addmm(offset, x, weight.mT)
+    return torch.baddbmm(offset.unsqueeze(-2), x, weight.mT)
 
 
 def encoded(kinds: Mapping[str, Variable], values: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
