@@ -98,6 +98,7 @@ FAMILIES = {
     "anm-learned": Family(_anm(NETWORK, Learned(), heteroscedastic=True)),
     "flow-location-scale": Family(lambda: CausalFlow(graph(), SCALARS, LocationScale(), SMALL)),
     "flow-spline": Family(lambda: CausalFlow(graph(), SCALARS, Spline(), SMALL)),
+    "flow-vector": Family(lambda: CausalFlow(graph(True), _vector(), hidden=SMALL), vector=True),
     "gan-scalar": Family(lambda: CausalGAN(graph(), SCALARS, hidden=SMALL)),
     "vae": Family(lambda: CausalVAE(graph(True), _vector(), 1, SMALL), False, True, 0.03),
     "gan": Family(lambda: CausalGAN(graph(True), _vector(), 1, SMALL), False, True, 0.05),
