@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from causal_pyro_models.models import (
         CausalFlow as CausalFlow,
         CausalGAN as CausalGAN,
+        CausalNormalizingFlow as CausalNormalizingFlow,
         CausalVAE as CausalVAE,
         Intervened as Intervened,
         NeuralCausalModel as NeuralCausalModel,
@@ -77,7 +78,8 @@ _HOMES = {
     "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
     "identification": "identify",
     "models": (
-        "CausalFlow CausalGAN CausalVAE Intervened NeuralCausalModel StructuralCausalModel infer_variables load save"
+        "CausalFlow CausalGAN CausalNormalizingFlow CausalVAE Intervened NeuralCausalModel StructuralCausalModel "
+        "infer_variables load save"
     ),
     "inference": (
         "AmortizedGuide Draws Estimate ImportanceSampling NUTS Noise Worlds abduct aipw ate att cate cde "

@@ -3,7 +3,7 @@
 from causal_pyro_models.models.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel
 from causal_pyro_models.models.data import Batch, Intervened, Pairs
 from causal_pyro_models.models.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
-from causal_pyro_models.models.flow import CausalFlow, FlowNode
+from causal_pyro_models.models.flow import CausalFlow, CausalNormalizingFlow, FlowNode
 from causal_pyro_models.models.gan import CausalGAN, GANNode
 from causal_pyro_models.models.io import load, save
 from causal_pyro_models.models.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
@@ -35,6 +35,7 @@ __all__ = [
     "CategoricalNode",
     "CausalFlow",
     "CausalGAN",
+    "CausalNormalizingFlow",
     "CausalVAE",
     "Continuous",
     "Count",

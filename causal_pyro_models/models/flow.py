@@ -192,6 +192,9 @@ class CausalFlow(StructuralCausalModel):
         return losses
 
 
+CausalNormalizingFlow = CausalFlow  # its long name
+
+
 def _densities(nodes: Mapping[str, FlowNode], values: Values) -> list[Tensor]:
     """Log densities of variables with flows: one run of the conditioners of each width, and one of the splines."""
     lines = {name: node.on_line(values[name]) for name, node in nodes.items()}
