@@ -198,7 +198,6 @@ SOME = {  # cases that a family is run on, where not on all
     "CausalGAN, critics alone": ("two modes", "ring"),
     "hybrid": ("ring", "mixed"),
 }
-VECTORS = ("ring",)  # which CausalFlow does not take
 NONE, TRUTH = "no model: the factual value", "the truth, drawn anew"
 
 
@@ -299,8 +298,7 @@ def measure(case: Case, family: str, seed: int, rows: int, quick: bool) -> dict[
 
 def _families(case: Case) -> list[str]:
     """What is run on a case."""
-    fitting = [name for name in FAMILIES if not (name.startswith("CausalFlow") and case.name in VECTORS)]
-    return [NONE, *(name for name in fitting if case.name in SOME.get(name, (case.name,))), TRUTH]
+    return [NONE, *(name for name in FAMILIES if case.name in SOME.get(name, (case.name,))), TRUTH]
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
