@@ -124,9 +124,9 @@ def test_an_interrupted_training_keeps_its_best_weights():
     seen = []
     trained = model()
     with pytest.raises(KeyboardInterrupt):
-        fit(trained, data(), callbacks=[interrupt], learning_rate=0.3, patience=60, **SETTINGS)
+        fit(trained, data(), callbacks=[interrupt], learning_rate=0.3, **SETTINGS)
     whole = model()
-    history = fit(whole, data(), learning_rate=0.3, patience=60, **SETTINGS).to_dataframe()["validation"]
+    history = fit(whole, data(), learning_rate=0.3, **SETTINGS).to_dataframe()["validation"]
     best = history[:30].idxmin()
     assert best < 30  # so that the last weights are not the best
     assert not all(torch.equal(seen[0][name], tensor) for name, tensor in trained.state_dict().items())

@@ -11,7 +11,7 @@ from causal_pyro_models.models import Binary, Categorical, Continuous
 
 GRAPH = CausalGraph(["B", "C", "X", "Y"], [("B", "C"), ("C", "X"), ("B", "X"), ("X", "Y"), ("B", "Y")])
 KINDS = {"B": Binary(), "C": Categorical(3), "X": Continuous(), "Y": Continuous()}
-SETTINGS = {"steps": 60, "batch_size": 100, "seed": 3, "progress": False}
+SETTINGS = {"steps": 60, "patience": 60, "batch_size": 100, "seed": 3, "progress": False}
 
 
 def data():
