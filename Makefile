@@ -31,6 +31,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/identification.py
 	$(BIN)/python benchmarks/families.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/training.py
 
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build
