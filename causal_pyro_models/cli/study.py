@@ -13,7 +13,7 @@ import torch
 from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
 from causal_pyro_models.errors import QueryError, checked_count
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, CausalFlow, Labelled, Variable
+from causal_pyro_models.models import Binary, CausalFlow, Labelled, Linear, NeuralCausalModel, Variable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ class Study:
     """
 
     ensemble: Ensemble
-    baseline: CausalFlow
+    baseline: NeuralCausalModel
     train: pd.DataFrame
     held_out: pd.DataFrame
     seed: int
@@ -133,7 +133,7 @@ def fit_study(
     cut = round(HELD_OUT * len(data))
     held_out, train = data.iloc[np.sort(order[:cut])], data.iloc[np.sort(order[cut:])]
     ensemble = fit_ensemble(graph, variables, train, settings.steps, settings.refits, settings.seed)
-    baseline = CausalFlow(graph, variables)
+    baseline = NeuralCausalModel(graph, variables, Linear())
     baseline.initialise(baseline.encode(train))
     return Study(ensemble, baseline, train, held_out, settings.seed, row, unit)
 
