@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from causal_pyro_models.errors import CausalError as CausalError, CausalWarning as CausalWarning
     from causal_pyro_models.graph import CausalGraph as CausalGraph
-    from causal_pyro_models.identification import identify as identify
+    from causal_pyro_models.identification import Query as Query, identify as identify, verify as verify
     from causal_pyro_models.inference import (
         NUTS as NUTS,
         AmortizedGuide as AmortizedGuide,
@@ -76,7 +76,7 @@ _HOMES = {
     "errors": "CausalError CausalWarning",
     "graph": "CausalGraph",
     "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
-    "identification": "identify",
+    "identification": "Query identify verify",
     "models": (
         "CausalFlow CausalGAN CausalNormalizingFlow CausalVAE Intervened NeuralCausalModel StructuralCausalModel "
         "infer_variables load save"
