@@ -29,7 +29,9 @@ LABEL = "fit"
 class Trainable(Protocol):
     """What ``fit`` asks of a model beside being a ``torch.nn.Module``.
 
-    A model that trains adversarially afterwards has a method ``adversary(train)`` too; see ``Adversary``.
+    A model whose start may be final for some variables names them as ``settled``; its ``losses`` take a third argument,
+    variables to leave out. A model that trains adversarially afterwards has a method ``adversary(train)`` too; see
+    ``Adversary``.
     """
 
     def encode(self, data: Any) -> Batch:
@@ -50,22 +52,37 @@ class Likelihood:
 
     Args:
         model: what is trained.
+        train: the units to train on.
         held_out: the units to validate on.
         learning_rate: its peak.
         pairs: pairs to train and to validate on, each the factual and the counterfactual units.
     """
 
     def __init__(
-        self, model: Any, held_out: Batch, learning_rate: float, pairs: Sequence[tuple[Batch, Batch]] = ()
+        self,
+        model: Any,
+        train: Batch,
+        held_out: Batch,
+        learning_rate: float,
+        pairs: Sequence[tuple[Batch, Batch]] = (),
     ) -> None:
         self.model, self.held_out, self.pairs = model, held_out, pairs
+        plain = not pairs and not train.missing and train.weight is None  # all that the start knows of
+        self.settled: frozenset[str] = getattr(model, "settled", frozenset()) if plain else frozenset()
+        self.constant, self.idle = 0.0, False
+        if self.settled:
+            with torch.no_grad():
+                start = model.losses(train[torch.arange(len(held_out))], 0.0)
+            self.constant = float(sum(start[name] for name in self.settled))
+            self.idle = self.settled >= start.keys()
         self.descent = Descent(model.parameters(), learning_rate, WEIGHT_DECAY, betas=(0.9, 0.99))
         self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
         self.modules: dict[str, nn.Module] = {}
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Every term of the loss on a batch; a batch of pairs as large is drawn to it."""
-        losses: dict[str, Tensor] = self.model.losses(batch, progress)
+        given = (batch, progress, self.settled) if self.settled else (batch, progress)
+        losses: dict[str, Tensor] = self.model.losses(*given)
         if self.pairs:
             factual, counterfactual = self.pairs[0]
             chosen = torch.randperm(len(factual))[: max(2, len(batch))]
@@ -74,7 +91,7 @@ class Likelihood:
         return losses
 
     def update(self, draw: Draw, progress: float) -> float:
-        return self.descent.step(self.losses(draw(), progress), progress)
+        return self.constant + self.descent.step(self.losses(draw(), progress), progress)
 
     def validate(self) -> float:
         loss = sum(self.model.losses(self.held_out, 1.0).values())
@@ -175,7 +192,8 @@ def fit(
         train, held_out = batch[order[held:]], batch[order[:held]]
         model.initialise(train)
         run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
-        result = run(LABEL, Likelihood(model, held_out, learning_rate, _split_pairs(twins, validation)), steps)
+        likelihood = Likelihood(model, train, held_out, learning_rate, _split_pairs(twins, validation))
+        result = run(LABEL, likelihood, 0 if likelihood.idle else steps)
         if not twins:  # what they teach, held-out densities do not show
             model.finish(train, held_out)
         adversary = model.adversary(train) if hasattr(model, "adversary") else None

@@ -139,7 +139,7 @@ class Adversary(nn.Module):
         """What the generators train: the adversarial nodes, and hidden causes with all that they bear on."""
         nodes = self.model.nodes
         modules = [*(nodes[name] for name in self._trained), *self.model.confounders.values()]
-        return [parameter for module in modules for parameter in module.parameters()]
+        return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
     def critic_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """A loss for each critic, its penalty included."""

@@ -1,4 +1,4 @@
-"""Functions of the parents by a line, products and hidden units, of which the first starts in closed form."""
+"""Functions of the parents by a line, products and hidden units, of which the first is a regression at the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their stand
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
 BLOCK = 4096  # units whose hidden layers fit a processor's cache
 MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
-DRAWS = 3  # of random units, of which the best are kept
 LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
 
 
@@ -26,15 +25,16 @@ Tensors = Mapping[str, Tensor]
 class Expansion(nn.Module):
     """Functions of features: a location, and further ones.
 
-    The location is a line, products of pairs of features, and hidden units; :meth:`initialise` finds it by ridge
-    regression, and leaves out for good the products and units that the evidence is against. The further functions are
-    a line and hidden units, zero at the start. Outside the range of the training data only the location's line goes on:
-    an intervention far outside meets that and not a network's guess.
+    The location is a line, products of pairs of features, and hidden units; :meth:`solve` finds it by ridge regression,
+    and leaves out for good the products and units that the evidence is against. The further functions are a line and
+    one layer of hidden units, zero at the start. Outside the range of the training data the location goes on straight,
+    without its hidden units, and the further functions stay as they are: an intervention far outside meets that and not
+    a network's guess.
 
     Args:
         width: number of features.
         further: number of functions beside the location.
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers of the location; of one feature, the first alone, which all functions share.
     """
 
     center: Tensor
@@ -49,25 +49,30 @@ class Expansion(nn.Module):
 
     def __init__(self, width: int, further: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
-        self.width, self.hidden = width, hidden
+        self.width, self.hidden = width, hidden if width > 1 else hidden[:1]
         for name in ("center", "low", "middle"):
             self.register_buffer(name, torch.zeros(1, width))
         for name in ("scale", "high", "spread"):
             self.register_buffer(name, torch.ones(1, width))
         pairs = torch.triu_indices(width, width) if width <= MAX_PRODUCTS else torch.zeros(2, 0, dtype=torch.long)
         self.register_buffer("pairs", pairs)
-        columns, units = 1 + width + self.pairs.shape[1], hidden[-1] if hidden else width
+        columns = 1 + width + self.pairs.shape[1]
+        first, last = (self.hidden[0], self.hidden[-1]) if self.hidden else (width, width)
         self.line = nn.Parameter(torch.zeros(columns))
         self.bias = nn.Parameter(torch.zeros(further))
         self.register_buffer("open_line", torch.ones(columns))
-        self.register_buffer("open_units", torch.ones(units))
-        sizes = pairwise((width, *hidden) if width else ())
+        self.register_buffer("open_units", torch.ones(last))
+        sizes = pairwise((width, *self.hidden) if width else ())
         for layer, (inputs, outputs) in enumerate(sizes):
             self.register_parameter(f"weight{layer}", nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs)))
             self.register_parameter(f"offset{layer}", nn.Parameter(torch.zeros(outputs)))
+        self.apart = width > 1 and bool(self.hidden)  # whether the further functions have hidden units of their own
+        if self.apart:
+            self.further_weight = nn.Parameter(torch.randn(first, width) / math.sqrt(width))
+            self.further_offset = nn.Parameter(torch.zeros(first))
         if width:
-            self.location = nn.Parameter(torch.zeros(units))
-            self.others = nn.Parameter(torch.zeros(further, units))
+            self.location = nn.Parameter(torch.zeros(last))
+            self.others = nn.Parameter(torch.zeros(further, first))
             self.slopes = nn.Parameter(torch.zeros(further, width))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -91,46 +96,40 @@ class Expansion(nn.Module):
         """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
         if not self.width:
             return tensors["line"], tensors["bias"].unsqueeze(-2)
-        line, squashed = self._inputs(tensors, features)
-        units = self._units(tensors, squashed)
-        location = tensors["location"] * tensors["open_units"]
-        answers = units @ torch.cat([location.unsqueeze(-2), tensors["others"]], -2).mT
-        straight = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
-        further = _affine(squashed, tensors["slopes"], tensors["bias"]) + answers[..., 1:]
-        return straight.squeeze(-1) + answers[..., 0], further
+        line, squashed = self.inputs(tensors, features)
+        units = self.units(tensors, squashed)
+        own = self._further_units(tensors, squashed) if self.apart else units
+        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        further = _affine(squashed, tensors["slopes"], tensors["bias"]) + own @ tensors["others"].mT
+        return location.squeeze(-1), further
 
-    def _inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns of the line, and what the hidden units see: without the long tails that few units are in."""
+    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns of the line, and what the hidden units see: without the long tails that few units are in.
+
+        Products go on, along the chord to their middle, where they are not what hidden units correct.
+        """
         features = (features - tensors["center"]) / tensors["scale"]
         inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
-        products = inside[..., self.pairs[0]] * inside[..., self.pairs[1]]
+        left, right = self.pairs
+        corrected = tensors["open_units"].amax(-1)[..., None, None] > 0.0
+        reach = torch.where(corrected, inside, features)
+        products = 0.5 * (inside[..., left] * reach[..., right] + reach[..., left] * inside[..., right])
         line = torch.cat([torch.ones_like(features[..., :1]), features, products], -1)
         return line, torch.asinh((inside - tensors["middle"]) / tensors["spread"])
 
-    def _units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+    def units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+        """The hidden units of the location; the features where there are none."""
         units = squashed
         for layer in range(len(self.hidden)):
             units = _step(_affine(units, tensors[f"weight{layer}"], tensors[f"offset{layer}"]))
         return units
 
-    @torch.no_grad()
-    def initialise(self, features: Tensor, target: Tensor) -> Tensor:
-        """Start afresh, the location a ridge regression; returns its residuals ``(units,)``.
-
-        Args:
-            features: ``(units, width)``.
-            target: ``(units,)``, of mean zero and standard deviation one.
-        """
-        self.place(features)
-        if not self.width:
-            return target
-        squashed = self._inputs(self.tensors(), features)[1]
-        draws = []
-        for _ in range(DRAWS):
-            self._place_units(squashed)
-            draws.append((self.solve(features, target)[1], {n: t.clone() for n, t in self.state_dict().items()}))
-        self.load_state_dict(max(draws, key=lambda draw: draw[0])[1])
-        return target - self.at(self.tensors(), features)[0]
+    def _further_units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+        """The hidden units of the further functions."""
+        if not self.apart:
+            return self.units(tensors, squashed)
+        return _step(_affine(squashed, tensors["further_weight"], tensors["further_offset"]))
 
     @torch.no_grad()
     def place(self, features: Tensor) -> None:
@@ -139,30 +138,32 @@ class Expansion(nn.Module):
             weights.zero_()
         if self.width:
             self._standardise(features)
-            self._place_units(self._inputs(self.tensors(), features)[1])
+            self._place_units(self.inputs(self.tensors(), features)[1])
 
     def last_layer(self) -> list[nn.Parameter]:
         """The parameters that all functions are linear in."""
         return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
 
     @torch.no_grad()
-    def solve(self, features: Tensor, target: Tensor, scale_of: Tensor | None = None) -> tuple[Tensor, float]:
-        """Find the location for hidden units that are in place: its residuals ``(units,)``, and the log evidence.
+    def solve(self, features: Tensor, target: Tensor, curved: bool = True, scale_of: Tensor | None = None) -> Tensor:
+        """Find the location for hidden units that are in place; its residuals ``(units,)``.
 
         Args:
             features: ``(units, width)``.
             target: ``(units,)``.
+            curved: whether hidden units may be taken beside line and products.
             scale_of: ``(units,)``, the scale of each unit's residual; None where they are alike.
         """
         if not self.width:
-            return target, 0.0
+            return target
         tensors = self.tensors()
-        line, squashed = self._inputs(tensors, features)
+        line, squashed = self.inputs(tensors, features)
         scale = torch.ones(len(self.line) + len(self.location), dtype=line.dtype, device=line.device)
         scale[: 1 + self.width] = LINE_PRIOR
-        columns = torch.cat([line, self._units(tensors, squashed)], -1) * scale
+        columns = torch.cat([line, self.units(tensors, squashed)], -1) * scale
         share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
-        coefficients, taken, evidence = evidence_ridge(columns * share.unsqueeze(-1), target * share, self._choices())
+        choices = self._choices() if curved else self._choices()[:2]
+        coefficients, taken = evidence_ridge(columns * share.unsqueeze(-1), target * share, choices)
         opened = torch.zeros_like(scale)
         opened[taken] = 1.0
         split = len(self.line), len(self.location)
@@ -170,22 +171,31 @@ class Expansion(nn.Module):
         new = (coefficients.to(line) * scale).split(split) + opened.split(split)
         for tensor, values in zip(own, new, strict=True):
             tensor.copy_(values)
-        return target - (columns.double() @ coefficients).to(target), evidence
+        return target - (columns.double() @ coefficients).to(target)
 
     @torch.no_grad()
     def solve_further(self, index: int, features: Tensor, target: Tensor) -> Tensor:
         """Find a further function by ridge regression, a constant unless the evidence is for more; its values."""
-        tensors = self.tensors()
-        squashed = self._inputs(tensors, features)[1]
-        ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
-        columns = torch.cat([ones, LINE_PRIOR * squashed, self._units(tensors, squashed)], -1)
-        every = torch.arange(columns.shape[-1])
-        coefficients, _, _ = evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
-        bias, slopes, others = coefficients.to(columns).split((1, self.width, len(self.location)))
+        columns, coefficients, _ = self._further(features, target)
+        bias, slopes, others = coefficients.to(columns).split((1, self.width, self.others.shape[1]))
         self.bias[index] = LINE_PRIOR * bias.squeeze(0)
         self.slopes[index] = LINE_PRIOR * slopes
         self.others[index] = others
         return (columns.double() @ coefficients).to(target)
+
+    @torch.no_grad()
+    def tells_of(self, features: Tensor, target: Tensor) -> bool:
+        """Whether the evidence is that a further function of the features explains a target."""
+        return len(self._further(features, target)[2]) > 1
+
+    def _further(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The columns of a further function, their coefficients, and those of them that were taken."""
+        tensors = self.tensors()
+        squashed = self.inputs(tensors, features)[1]
+        ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
+        columns = torch.cat([ones, LINE_PRIOR * squashed, self._further_units(tensors, squashed)], -1)
+        every = torch.arange(columns.shape[-1])
+        return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
 
     def _standardise(self, features: Tensor) -> None:
         tiny = torch.finfo(features.dtype).tiny ** 0.5
@@ -200,9 +210,16 @@ class Expansion(nn.Module):
 
     def _place_units(self, squashed: Tensor) -> None:
         """Put the steps of the first layer's units where data are."""
-        if not self.hidden:
-            return
-        weight, offset = self.get_parameter("weight0"), self.get_parameter("offset0")
+        if self.hidden:
+            self._place_steps(self.get_parameter("weight0"), self.get_parameter("offset0"), squashed)
+        if self.apart:
+            self._place_steps(self.further_weight, self.further_offset, squashed)
+        for layer in range(1, len(self.hidden)):
+            weight = self.get_parameter(f"weight{layer}")
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            nn.init.normal_(self.get_parameter(f"offset{layer}"), std=0.5)
+
+    def _place_steps(self, weight: Tensor, offset: Tensor, squashed: Tensor) -> None:
         units = len(weight)
         alone = self._alone(units)
         direction = nn.functional.normalize(torch.randn_like(weight), dim=1)
@@ -213,10 +230,6 @@ class Expansion(nn.Module):
         weight.copy_(direction)
         steps = squashed[torch.randint(len(squashed), (units,), device=squashed.device)]
         offset.copy_(-(steps * direction).sum(-1))
-        for layer in range(1, len(self.hidden)):
-            weight = self.get_parameter(f"weight{layer}")
-            nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-            nn.init.normal_(self.get_parameter(f"offset{layer}"), std=0.5)
 
     def _alone(self, units: int) -> int:
         """How many of the first layer's units look at one feature alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce, singledispatch
 from numbers import Integral
 from typing import cast
@@ -18,12 +18,12 @@ from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
 from causal_pyro_models.models.expansion import encoded
-from causal_pyro_models.models.scalar_flow import LocationScale, ScalarFlow, Spline
+from causal_pyro_models.models.scalar_flow import LocationScale, ScalarFlow, Spline, initialise
 from causal_pyro_models.models.structural import Node, StructuralCausalModel, check_unconfounded, checked_variables
 from causal_pyro_models.models.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
 from causal_pyro_models.models.vector_flow import VectorFlowNode
 
-HIDDEN = (64,)  # widths of the hidden layers
+HIDDEN = (64, 64)  # widths of the hidden layers
 
 Values = Mapping[str, Tensor]
 
@@ -51,6 +51,10 @@ class FlowNode(Node):
     def connect(self, parents: Mapping[str, Variable]) -> None:
         self.parents = dict(parents)
         self.flow = ScalarFlow(sum(v.width for v in parents.values()), self.residual, self.hidden)
+
+    @property
+    def settled(self) -> bool:
+        return self.flow.settled
 
     def features(self, parents: Values) -> Tensor:
         """What the flow sees of the parents, ``(..., width)``; ``(0,)`` for a root."""
@@ -177,19 +181,29 @@ class CausalFlow(StructuralCausalModel):
         self.residual, self.hidden = residual, hidden
         self._flows = {name: node for name, node in nodes.items() if isinstance(node, FlowNode)}
 
+    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]]) -> None:
+        """Flows of the same width together, other nodes one by one."""
+        for names in _alike(self._flows).values():
+            nodes, values, causes = zip(*((self._flows[name], *seen[name]) for name in names), strict=True)
+            initialise(
+                [node.flow for node in nodes],
+                [node.features(given).detach() for node, given in zip(nodes, causes, strict=True)],
+                [node.on_line(value)[0] for node, value in zip(nodes, values, strict=True)],
+            )
+        super()._initialise_nodes({name: data for name, data in seen.items() if name not in self._flows})
+
     def log_prob(self, values: Values) -> Tensor:
         self._check_values(values)
-        return -reduce(torch.add, self._node_losses(values, 1.0).values())
+        return -reduce(torch.add, self._node_losses(self.graph.variables, values, 1.0).values())
 
-    def _node_losses(self, values: Values, progress: float) -> dict[str, Tensor]:
+    def _node_losses(self, names: Collection[str], values: Values, progress: float) -> dict[str, Tensor]:
         """Each variable's negative log-likelihood, all flows evaluated together."""
+        flows = {name: self._flows[name] for name in names if name in self._flows}
         losses = {}
-        if self._flows:
-            densities = _densities(self._flows, values)
-            losses = {name: -density for name, density in zip(self._flows, densities, strict=True)}
-        for name in [name for name in self.graph.variables if name not in losses]:
-            losses[name] = self.nodes[name].loss(values[name], self._parents(name, values), progress)
-        return losses
+        if flows:
+            densities = _densities(flows, values)
+            losses = {name: -density for name, density in zip(flows, densities, strict=True)}
+        return losses | super()._node_losses([name for name in names if name not in flows], values, progress)
 
 
 CausalNormalizingFlow = CausalFlow  # its long name
@@ -201,12 +215,9 @@ def _densities(nodes: Mapping[str, FlowNode], values: Values) -> list[Tensor]:
     features = {name: node.features(values) for name, node in nodes.items()}
     shapes = (*(line.shape for line, _ in lines.values()), *(f.shape[:-1] for f in features.values()))
     batch = torch.broadcast_shapes(*shapes)
-    alike: dict[int, list[str]] = {}
-    for name, node in nodes.items():
-        alike.setdefault(node.flow.conditioner.width, []).append(name)
     locations: dict[str, Tensor] = {}
     further: dict[str, Tensor] = {}
-    for names in alike.values():
+    for names in _alike(nodes).values():
         conditioners = [nodes[name].flow.conditioner for name in names]
         inputs = torch.stack([features[name].expand(*batch, -1).reshape(math.prod(batch), -1) for name in names])
         answers = conditioners[0].at(_stacked([c.tensors() for c in conditioners]), inputs)
@@ -220,6 +231,14 @@ def _densities(nodes: Mapping[str, FlowNode], values: Values) -> list[Tensor]:
     )
     density = together.log_prob(torch.stack([line.expand(batch).reshape(-1) for line, _ in lines.values()]))
     return [slope + part.reshape(batch) for (_, slope), part in zip(lines.values(), density, strict=True)]
+
+
+def _alike(nodes: Mapping[str, FlowNode]) -> dict[int, list[str]]:
+    """The names of nodes by the width of what they are conditioned on."""
+    alike: dict[int, list[str]] = {}
+    for name, node in nodes.items():
+        alike.setdefault(node.flow.conditioner.width, []).append(name)
+    return alike
 
 
 def _stacked(tensors: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -72,6 +72,10 @@ class GANNode(Node):
         """Whether the noise of the generator is not exact given the value."""
         return isinstance(self.generator, VAENode)
 
+    @property
+    def settled(self) -> bool:
+        return self.generator.settled
+
     def connect(self, parents: Mapping[str, Variable]) -> None:
         self.generator.connect(parents)
 

@@ -11,7 +11,7 @@ PENALTIES = 10.0 ** torch.arange(-9.0, -2.0, 0.5, dtype=torch.float64)  # per un
 MARGIN = 1.0  # of log evidence, that a later choice of columns must win by
 
 
-def evidence_ridge(columns: Tensor, target: Tensor, choices: Sequence[Tensor]) -> tuple[Tensor, Tensor, float]:
+def evidence_ridge(columns: Tensor, target: Tensor, choices: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """The coefficients with a normal prior that explain a target best, in float64.
 
     Args:
@@ -20,8 +20,7 @@ def evidence_ridge(columns: Tensor, target: Tensor, choices: Sequence[Tensor]) -
         choices: indices of the columns that may be taken together, the simplest choice first.
 
     Returns:
-        The coefficients ``(columns,)``, zero where a column was not taken, the indices of those that were, and the log
-        evidence but for a constant.
+        The coefficients ``(columns,)``, zero where a column was not taken, and the indices of those that were.
 
     References:
         D. MacKay (1992). Bayesian interpolation. Neural Computation 4.
@@ -40,4 +39,4 @@ def evidence_ridge(columns: Tensor, target: Tensor, choices: Sequence[Tensor]) -
             coefficients, taken = vectors @ (projected / (values + penalties[row])), choice
     result = torch.zeros_like(moment)
     result[taken] = coefficients
-    return result, taken, float(best)
+    return result, taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from causal_pyro_models.models.monotone import (
     normal_scores,
     straight,
 )
+from causal_pyro_models.models.start import initialise as initialise_expansions
 
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
 SMALLEST_SQUARE = 1e-6  # of a residual in its standard deviations, where logarithms are taken
@@ -129,6 +130,7 @@ class ScalarFlow(nn.Module):
         self.conditioner = Expansion(width, 1 + residual.size, hidden)
         for name, fill in {"mean": 0.0, "sd": 1.0, "log_scale": 0.0}.items():
             self.register_buffer(name, torch.tensor(fill))
+        self.settled = False  # whether the start is all there is to find: the noise does not depend on the features
         for name, values in straight(residual.points, torch.empty(()))._asdict().items():
             self.register_buffer(f"law_{name}", values)
 
@@ -151,17 +153,25 @@ class ScalarFlow(nn.Module):
     @torch.no_grad()
     def initialise(self, features: Tensor, value: Tensor) -> None:
         """Start with location and log-scale of least squares and noise of one shape."""
+        initialise([self], [features], [value])
+
+    def standardise(self, value: Tensor) -> Tensor:
+        """Take mean and standard deviation from values; the standardised ones."""
         self.mean.copy_(value.mean())
         self.sd.copy_(value.std())
-        target = (value - self.mean) / self.sd
-        self._set_law(features, target, self.conditioner.initialise(features, target))
+        return (value - self.mean) / self.sd
+
+    def begin(self, features: Tensor, target: Tensor, residual: Tensor) -> None:
+        """Start with noise of the residuals of the conditioner's location."""
+        self._set_law(features, target, residual)
         self.start = {name: tensor.clone() for name, tensor in self.state_dict().items()}
 
     @torch.no_grad()
     def solve(self, features: Tensor, value: Tensor) -> None:
         """The start again from other data, the hidden units left as they are."""
         target = (value - self.mean) / self.sd
-        self._set_law(features, target, self.conditioner.solve(features, target)[0])
+        curved = bool(self.conditioner.open_units.any())
+        self._set_law(features, target, self.conditioner.solve(features, target, curved))
 
     @torch.no_grad()
     def settle(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
@@ -181,21 +191,45 @@ class ScalarFlow(nn.Module):
             self.solve(everyone, torch.cat([value, held_out]))
 
     def _set_law(self, features: Tensor, target: Tensor, residual: Tensor) -> None:
-        """Scale and shape of the noise, and the location again with units weighted by that scale."""
-        residual = self._scaled(residual)
+        """Scale and shape of the noise, and the location again with units weighted by that scale.
+
+        Whether the noise depends on the features is told by its squares and its cubes.
+        """
+        residual, self.settled = self._scaled(residual), len(target) >= UNITS_PER_POINT * self.residual.points
         if self.conditioner.width:
             log_size = 0.5 * residual.square().clamp_min(SMALLEST_SQUARE).log()
             change = self.conditioner.solve_further(0, features, log_size - log_size.mean())
             if bool((change != change[0]).any()):
                 scale = (MAX_LOG_SCALE * torch.tanh(change / MAX_LOG_SCALE)).exp()
-                residual = self._scaled(self.conditioner.solve(features, target, scale)[0] / scale)
+                residual = self._scaled(self.conditioner.solve(features, target, scale_of=scale) / scale)
+                self.settled = False
         for name, values in _law_of(residual, self.residual.points)._asdict().items():
             self.get_buffer(f"law_{name}").copy_(values)
+        if self.settled and self.conditioner.width:
+            noise = _normal_noise(residual)
+            moments = noise.square() - 1.0, noise**3 - 3.0 * noise
+            self.settled = not any(self.conditioner.tells_of(features, moment) for moment in moments)
 
     def _scaled(self, residual: Tensor) -> Tensor:
         """Residuals in units of their standard deviation, which is kept."""
         self.log_scale.copy_(residual.std().log().clamp_min(MIN_LOG_SCALE))
         return residual / self.log_scale.exp()
+
+
+@torch.no_grad()
+def initialise(flows: Sequence[ScalarFlow], features: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Start flows of the same widths with location and log-scale of least squares and noise of one shape."""
+    targets = [flow.standardise(value) for flow, value in zip(flows, values, strict=True)]
+    residuals = initialise_expansions([flow.conditioner for flow in flows], features, targets)
+    for flow, *start in zip(flows, features, targets, residuals, strict=True):
+        flow.begin(*start)
+
+
+def _normal_noise(residual: Tensor) -> Tensor:
+    """Residuals ``(units,)`` at the normal quantiles of their ranks."""
+    ranks = residual.argsort().argsort().to(residual)
+    noise: Tensor = torch.special.ndtri((ranks + 0.5) / len(residual))
+    return noise
 
 
 def _law_of(residual: Tensor, points: int) -> Quantiles:

@@ -59,6 +59,11 @@ class Node(nn.Module):
     def guide(self, name: str, value: Tensor, parents: Values) -> None:
         """Sample the noise of the node's latents given the value of ``name``; nothing where it has none."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether ``initialise`` left nothing to train."""
+        return False
+
     def log_prob(self, value: Tensor, parents: Values) -> Tensor:
         """Log density of values given the parents, ``(...)``."""
         return cast(Tensor, self.distribution(parents).log_prob(value))
@@ -294,14 +299,21 @@ class StructuralCausalModel(nn.Module):
         values = dict(batch.values)
         for name, confounder in self.confounders.items():
             values[name] = confounder.begin(batch.values, batch.intervened)
-        for name, node in self.nodes.items():
+        seen = {}
+        for name in self.nodes:
             rows = self._telling(name, batch)
             value = values[name][rows]
             if not len(value) or bool((value == value[0]).all()):
                 raise DataError(_constant(name, value))
-            node.initialise(value, {cause: values[cause][rows] for cause in self._causes[name]})
+            seen[name] = value, {cause: values[cause][rows] for cause in self._causes[name]}
+        self._initialise_nodes(seen)
         if self.imputer:
             self.imputer.initialise(batch)
+
+    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]]) -> None:
+        """Start nodes afresh, each from values of its own and of its causes."""
+        for name, (value, causes) in seen.items():
+            self.nodes[name].initialise(value, causes)
 
     def impute_with(self, names: Collection[str]) -> None:
         """Make a guide for missing values of these variables, or none where there are none."""
@@ -316,7 +328,16 @@ class StructuralCausalModel(nn.Module):
         rows = batch.intact(name, *self.graph.parents(name))
         return rows & ~batch.intervened[name] if name in batch.intervened else rows
 
-    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    @property
+    def settled(self) -> frozenset[str]:
+        """Variables of which ``initialise`` left nothing to train."""
+        return frozenset(
+            name
+            for name, node in self.nodes.items()
+            if node.settled and not any(cause in self.cliques for cause in self._causes[name])
+        )
+
+    def losses(self, batch: Batch, progress: float, without: Collection[str] = ()) -> dict[str, Tensor]:
         """The mean loss of each variable and hidden cause, whose sum bounds the negative log-likelihood per unit.
 
         A unit that was intervened on has no term for the variables that were set. Missing values are averaged over, see
@@ -325,26 +346,29 @@ class StructuralCausalModel(nn.Module):
         Args:
             batch: the units.
             progress: the share of the training that is done.
+            without: variables to leave out, where no values are missing.
         """
         if batch.missing:
             return bound(self, batch, progress)
-        losses = self.unit_losses(batch.values, batch.intervened, progress)
+        losses = self.unit_losses(batch.values, batch.intervened, progress, without)
         if batch.weight is None:
             return {name: loss.mean() for name, loss in losses.items()}
         return {name: (batch.weight * loss).mean() / batch.weight.mean() for name, loss in losses.items()}
 
-    def unit_losses(self, values: Values, intervened: Values, progress: float) -> dict[str, Tensor]:
+    def unit_losses(
+        self, values: Values, intervened: Values, progress: float, without: Collection[str] = ()
+    ) -> dict[str, Tensor]:
         """The terms of :meth:`losses` for each unit, ``(..., units)``, where values are complete."""
         values, losses = dict(values), {}
         for name, confounder in self.confounders.items():
             values[name], losses[name] = confounder.draw_given(values, intervened)
-        for name, loss in self._node_losses(values, progress).items():
+        names = [name for name in self.nodes if name not in without]
+        for name, loss in self._node_losses(names, values, progress).items():
             losses[name] = loss.masked_fill(intervened[name], 0.0) if name in intervened else loss
         return losses
 
-    def _node_losses(self, values: Values, progress: float) -> dict[str, Tensor]:
-        nodes = self.nodes.items()
-        return {name: node.loss(values[name], self._parents(name, values), progress) for name, node in nodes}
+    def _node_losses(self, names: Collection[str], values: Values, progress: float) -> dict[str, Tensor]:
+        return {name: self.nodes[name].loss(values[name], self._parents(name, values), progress) for name in names}
 
     @torch.no_grad()
     def finish(self, train: Batch, validation: Batch) -> None:

@@ -99,6 +99,10 @@ class VectorFlowNode(Node):
             ScalarFlow(width + i, self.residual, self.hidden) for i in range(self.variable.width)
         )
 
+    @property
+    def settled(self) -> bool:
+        return all(cast(ScalarFlow, flow).settled for flow in self.flows)
+
     def transform(self, parents: Values) -> Autoregressive:
         """The map from noise to value given the parents' values."""
         flows = cast("list[ScalarFlow]", list(self.flows))

@@ -143,6 +143,57 @@ def test_a_node_stays_simple_unless_more_is_proven():
     assert not model.nodes["X"].flow.conditioner.others.any()
 
 
+def noisy(n, seed=0):
+    """Z, X = Z^2 + U_X and Y = Z + X + e^Z U_Y: only the noise of Y depends on a parent."""
+    z, *u = np.random.default_rng(seed).normal(size=(3, n))
+    x = z**2 + 0.5 * u[0]
+    return {"Z": z, "X": x, "Y": z + x + np.exp(z) * u[1]}
+
+
+def test_what_the_start_settles_is_not_trained():
+    """The start of Z and X stays, and the loss on the training data is that of all variables."""
+    seen = {}
+
+    class Watched(CausalFlow):
+        def initialise(self, batch):
+            super().initialise(batch)
+            seen.update(self.state_dict(), settled=self.settled)
+
+        def finish(self, train, validation):
+            seen["after"] = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+
+    model = Watched(TRIANGLE, REAL)
+    seen.clear()
+    result = fit(model, noisy(3000), steps=100, seed=0, progress=False)
+    assert seen["settled"] == {"Z", "X"} and result.steps == 100
+    for name, tensor in seen["after"].items():
+        assert torch.equal(tensor, model.state_dict()[name])
+    assert result.history["loss"][-1] == pytest.approx(result.history["validation"][-1], abs=0.3)
+
+
+@pytest.mark.parametrize("data", [linear(2000), {**noisy(2000), "Y": noisy(2000)["X"] + noisy(2000, 1)["Z"]}])
+def test_additive_noise_leaves_nothing_to_train(data):
+    model = CausalFlow(TRIANGLE, REAL)
+    result = fit(model, data, seed=0, progress=False)
+    assert result.steps == 0 and result.history["step"] == [0]
+    assert result.plot().lines
+    with torch.no_grad():
+        loss = -model.log_prob(model.encode(data).values).mean()
+    assert result.history["validation"][0] == pytest.approx(float(loss), abs=0.3)
+
+
+def test_weights_pairs_and_gaps_leave_everything_to_train():
+    data = linear(2000)
+    model = CausalFlow(TRIANGLE, REAL)
+    assert fit(model, data, steps=3, seed=0, progress=False).steps == 0
+    gaps = data.assign(Y=data["Y"].mask(np.arange(2000) % 4 == 0))
+    assert fit(model, gaps, steps=3, seed=0, progress=False).steps == 3
+    pairs = Pairs(data[:50], data[:50].assign(X=1.0, Y=data["Y"][:50] + 1.2e-3 * (1.0 - data["X"][:50])), ["X"])
+    assert fit(model, data, steps=3, seed=0, pairs=pairs, progress=False).steps == 3
+    regimes = [data, Intervened(data[:500].assign(X=0.0), ["X"])]
+    assert fit(model, regimes, steps=3, seed=0, intervention_weight=2.0, progress=False).steps == 3
+
+
 def test_discrete_nodes_are_calibrated():
     """Class frequencies by stratum within 5 standard errors of the truth's (false alarm 1e-5 over 8 of them)."""
     rng = np.random.default_rng(1)

@@ -38,6 +38,8 @@ def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
                 tensor.copy_(0.5 + torch.rand_like(tensor))
             elif name.endswith("law_x"):
                 tensor.copy_((0.2 + torch.rand_like(tensor)).cumsum(-1) * 5.0 / len(tensor) - 2.5)
+            elif name.endswith("open_units"):
+                tensor.fill_(float(torch.randint(2, ())))
             elif not name.endswith(("low", "high", "law_y")) and "open" not in name and "pairs" not in name:
                 tensor.copy_(size * torch.randn_like(tensor))
     return model
@@ -128,6 +130,9 @@ def test_noise_is_standard_normal():
 def test_gradients_reach_every_parameter():
     graph = CausalGraph(["B", "C", "X"], [("B", "C"), ("B", "X"), ("C", "X")])
     model = scramble(CausalFlow(graph, {"B": Binary(), "C": Categorical(3), "X": Continuous()}))
+    for name, tensor in model.state_dict().items():
+        if name.endswith("open_units"):
+            tensor.fill_(1.0)
     with torch.no_grad():
         values = units(model, 200)
     sum(model.losses(Batch(values), 1.0).values()).backward()
@@ -151,6 +156,20 @@ def test_only_the_linear_part_leaves_the_range_of_the_training_data():
     slope = (far.location[1] - far.location[0]) / 990.0
     torch.testing.assert_close(slope, torch.tensor(3.0), atol=0.5, rtol=0.0)  # 6 standard errors of the slope
     assert far.scale[0] == far.scale[1]
+
+
+def test_a_parabola_goes_on_along_its_chord_where_no_hidden_unit_corrects_it():
+    """Of 2 X^2 at four times the edge of the data, the line would give nothing and the chord gives a quarter."""
+    torch.manual_seed(0)
+    x = torch.rand(2000) * 2 - 1
+    model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
+    model.initialise(Batch({"X": x, "Y": 2.0 * x**2 + 0.3 * torch.randn(2000)}))
+    node = model.nodes["Y"]
+    with torch.no_grad():
+        features = node.features({"X": torch.tensor([0.0, 1.0, 4.0])})
+        location = node.flow.given(features, features.shape[:-1]).location
+    assert not node.flow.conditioner.open_units.any()
+    torch.testing.assert_close(location, torch.tensor([0.0, 2.0, 8.0]), atol=0.5, rtol=0.0)
 
 
 def test_model_of_one_unit_broadcasts_an_intervened_parent():

@@ -15,7 +15,7 @@ def data(n=400, noise=0.3):
 def test_it_is_the_penalised_solution_of_the_largest_evidence():
     columns, target = data()
     every = torch.arange(6)
-    coefficients, taken, evidence = evidence_ridge(columns, target, [every])
+    coefficients, taken = evidence_ridge(columns, target, [every])
     assert torch.equal(taken, every)
     found = []
     for penalty in len(target) * PENALTIES:
@@ -23,14 +23,13 @@ def test_it_is_the_penalised_solution_of_the_largest_evidence():
         covariance = torch.eye(len(target)).double() + columns @ columns.T / penalty
         unexplained = target @ torch.linalg.solve(covariance, target)
         found.append((float(-0.5 * len(target) * unexplained.log() - 0.5 * torch.logdet(covariance)), solution))
-    best, solution = max(found, key=lambda pair: pair[0])
-    torch.testing.assert_close(torch.tensor(evidence), torch.tensor(best), rtol=1e-6, atol=1e-6)
+    _, solution = max(found, key=lambda pair: pair[0])
     torch.testing.assert_close(coefficients, solution, rtol=1e-6, atol=1e-8)
 
 
 def test_columns_that_explain_nothing_are_left_out():
     columns, target = data()
-    coefficients, taken, _ = evidence_ridge(columns, target, [torch.arange(2), torch.arange(6)])
+    coefficients, taken = evidence_ridge(columns, target, [torch.arange(2), torch.arange(6)])
     assert taken.tolist() == [0, 1] and not coefficients[2:].any()
-    _, taken, _ = evidence_ridge(columns, target + columns[:, 5], [torch.arange(2), torch.arange(6)])
+    _, taken = evidence_ridge(columns, target + columns[:, 5], [torch.arange(2), torch.arange(6)])
     assert taken.tolist() == list(range(6))
