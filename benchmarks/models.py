@@ -1,6 +1,6 @@
 """Model families of this package against dowhy.gcm and causalflows, on simulators whose counterfactuals are known.
 
-python benchmarks/models.py            # about half an hour; writes benchmarks/results/
+python benchmarks/models.py            # about an hour; writes benchmarks/results/
 python benchmarks/models.py --models CausalFlow CausalVAE CausalGAN    # other families on every SCM: hours
 python benchmarks/models.py --smoke    # a minute; writes nothing
 """
@@ -199,6 +199,42 @@ def step_cost() -> list[Row]:
     return [{"case": name, "milliseconds": 1e3 * statistics.median(times[10:])} for name, times in taken.items()]
 
 
+def transforms() -> list[Row]:
+    """The time of the monotone maps of flows, made of parameters of 100,000 units: a density's gradient, an inverse."""
+    from zuko.transforms import MonotonicRQSTransform
+
+    from causal_pyro_models.models.monotone import SlopeSpline
+
+    torch.manual_seed(0)
+    value, bins = torch.randn(100_000), 8
+    maps: dict[str, tuple[list[int], Callable[..., Any]]] = {
+        "SlopeSpline": ([bins + 1], lambda slopes: SlopeSpline(slopes, 3.0)),
+        "zuko MonotonicRQSTransform": ([bins, bins, bins - 1], lambda *p: MonotonicRQSTransform(*p, bound=3.0)),
+    }
+    rows = []
+    for name, (sizes, build) in maps.items():
+        parameters = [torch.randn(len(value), size, requires_grad=True) for size in sizes]
+
+        def gradient(build: Callable[..., Any] = build, parameters: list[torch.Tensor] = parameters) -> None:
+            noise, log_slope = build(*parameters).call_and_ladj(value)
+            torch.autograd.grad((0.5 * noise.square() - log_slope).sum(), parameters)
+
+        def inverse(build: Callable[..., Any] = build, parameters: list[torch.Tensor] = parameters) -> None:
+            with torch.no_grad():
+                build(*parameters).inv(value)
+
+        taken = {}
+        for case in (gradient, inverse):
+            times = []
+            for _ in range(12):
+                start = time.process_time()
+                case()
+                times.append(time.process_time() - start)
+            taken[case.__name__] = 1e3 * statistics.median(times[2:])
+        rows.append({"map": name, "bins": bins, **taken})
+    return rows
+
+
 def geometric_mean(values: list[float]) -> float:
     """The geometric mean."""
     return math.exp(statistics.fmean(math.log(max(value, 1e-9)) for value in values))
@@ -243,7 +279,9 @@ def report(result: Mapping[str, Any]) -> str:
     ]
     for n, rows in result["suites"].items():
         seeds = max(len(row["runs"]) for row in rows)
-        parts.append(f"Trained on {int(n):,} units, {seeds} seeds, by group of SCMs\n\n{by_group(rows)}")
+        once = [name for name in dict.fromkeys(row["model"] for row in rows) if name not in REPEATED]
+        also = f" (one of {', '.join(once)})" if once else ""
+        parts.append(f"Trained on {int(n):,} units, {seeds} seeds{also}, by group of SCMs\n\n{by_group(rows)}")
         parts.append(f"Counterfactual error, trained on {int(n):,} units\n\n{by_scm(rows)}")
     parts.append(f"One non-additive monotone mechanism, 4,000 units\n\n{by_scm(result['scalar'])}")
     head = ("SCM", "set together", "model", "error at the mediator", "error of what it affects")
@@ -261,6 +299,9 @@ def report(result: Mapping[str, Any]) -> str:
     head = ("SCM", "set", "model", "counterfactuals a CPU second")
     rows = [(r["scm"], r["do"], r["model"], f"{r['per_second']:,.0f}") for r in result["throughput"]]
     parts.append(f"Throughput, 100,000 units at once\n\n{table([head, *rows])}")
+    rows = [(r["map"], f"{r['gradient']:.1f}", f"{r['inverse']:.1f}") for r in result["transforms"]]
+    head = ("map", "density and its gradient, CPU ms", "inverse, CPU ms")
+    parts.append(f"Monotone maps of 8 bins, 100,000 units with parameters of their own\n\n{table([head, *rows])}")
     rows = [(r["case"], f"{r['milliseconds']:.2f}") for r in result["step_cost"]]
     parts.append(f"A training step of nine nodes, 512 units\n\n{table([('loss', 'CPU ms'), *rows])}")
     return "\n\n".join(parts)
@@ -269,7 +310,7 @@ def report(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Measure, print the tables, and write them."""
     parser = argparse.ArgumentParser(description="Model families of this package against dowhy.gcm and causalflows.")
-    parser.add_argument("--models", nargs="+", choices=list(CONTENDERS), default=[FLOW, DOWHY, MAF])
+    parser.add_argument("--models", nargs="+", choices=list(CONTENDERS), default=[FLOW, DOWHY, MAF, NSF])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="a quick run that writes nothing")
     options = parser.parse_args()
@@ -281,6 +322,7 @@ def main() -> None:
         **provenance({"causal_pyro_models": cpm.__version__}, ["dowhy", "causalflows", "pyro-ppl", "torch", "zuko"]),
         "seeds": seeds,
         "step_cost": step_cost(),
+        "transforms": transforms(),
         "throughput": throughput(),
         "joint": joint(),
         "mixed": mixed.probabilities(),

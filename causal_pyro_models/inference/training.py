@@ -123,7 +123,8 @@ def fit(
 
     Adam with a learning rate that rises briefly and falls along a cosine. The same seed gives the same weights, bit for
     bit, on the same machine. Interventional data have no term for the variables that were set, so that the objective is
-    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then.
+    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then. Variables that
+    the start leaves nothing to find of are not trained (``settled``); if all are, no step is taken.
 
     Args:
         model: any model with the methods of ``Trainable``, for example a ``CausalFlow``.

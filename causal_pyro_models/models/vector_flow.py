@@ -87,7 +87,7 @@ class VectorFlowNode(Node):
         self,
         variable: Continuous,
         residual: Spline | LocationScale = Spline(),
-        hidden: tuple[int, ...] = (64,),
+        hidden: tuple[int, ...] = (64, 64),
     ) -> None:
         super().__init__(variable)
         self.residual, self.hidden = residual, hidden

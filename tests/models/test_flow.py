@@ -172,6 +172,47 @@ def test_a_parabola_goes_on_along_its_chord_where_no_hidden_unit_corrects_it():
     torch.testing.assert_close(location, torch.tensor([0.0, 2.0, 8.0]), atol=0.5, rtol=0.0)
 
 
+def test_no_product_goes_on_where_hidden_units_correct_it_of_whichever_node():
+    """All nodes in one pass, far outside the data, against each node by itself."""
+    graph = CausalGraph(["X", "Y", "Z"], [("X", "Y"), ("X", "Z")])
+    model = scramble(CausalFlow(graph, dict.fromkeys("XYZ", Continuous()))).double()
+    opened, closed = (model.nodes[name].flow.conditioner for name in "YZ")
+    opened.open_units.fill_(1.0)
+    closed.open_units.zero_()
+    values = {name: torch.tensor([-50.0, 0.5, 40.0, 90.0]).double() for name in "XYZ"}
+    with torch.no_grad():
+        alone = sum(
+            node.log_prob(values[name], {"X": values["X"]} if name != "X" else {}) for name, node in model.nodes.items()
+        )
+        torch.testing.assert_close(model.log_prob(values), alone)
+        (_, _, *far), _ = opened(values["X"].unsqueeze(-1))
+        torch.testing.assert_close(far[1] - far[0], 50.0 * opened.line[1] / opened.scale[0, 0])
+        (_, _, *far), _ = closed(values["X"].unsqueeze(-1))
+        assert abs(far[1] - far[0] - 50.0 * closed.line[1] / closed.scale[0, 0]) > 1.0
+
+
+NOISE = {  # made of a parent in (-1, 1), a normal and an exponential noise; and whether it is alike for all parents
+    "normal": (lambda z, u, e: u, True),
+    "skewed": (lambda z, u, e: (0.4 * u).exp(), True),
+    "two modes": (lambda z, u, e: u + 3.0 * u.sign(), True),
+    "another scale": (lambda z, u, e: (0.3 * z).exp() * u, False),
+    "another skewness": (lambda z, u, e: z.sign() * (e - 1.0), False),
+    "another shape": (lambda z, u, e: torch.where(z > 0, u, u.sign() + 0.1 * u), False),
+}
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_the_start_settles_a_node_whose_noise_is_the_same_whatever_the_parents(kind):
+    torch.manual_seed(0)
+    noise, alike = NOISE[kind]
+    x, z = torch.randn(4000), 2.0 * torch.rand(4000) - 1.0
+    y = torch.sin(2.0 * z) + x + noise(z, torch.randn(4000), -torch.rand(4000).log())
+    graph = CausalGraph(["X", "Z", "Y"], [("X", "Y"), ("Z", "Y")])
+    model = CausalFlow(graph, dict.fromkeys("XZY", Continuous()))
+    model.initialise(Batch({"X": x, "Z": z, "Y": y}))
+    assert model.settled == ({"X", "Z", "Y"} if alike else {"X", "Z"})
+
+
 def test_model_of_one_unit_broadcasts_an_intervened_parent():
     graph = CausalGraph(["X", "C", "Y"], [("X", "Y"), ("C", "Y")])
     model = scramble(CausalFlow(graph, {"X": Continuous(), "C": Categorical(3), "Y": Continuous()}))
