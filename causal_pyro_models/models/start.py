@@ -22,8 +22,8 @@ def initialise(expansions: Sequence[Expansion], features: Sequence[Tensor], targ
     """Start expansions of the same widths afresh, the locations ridge regressions; their residuals ``(units,)``.
 
     The hidden units of one feature are random steps. Those of several are random too or, where that explains held-out
-    units better, moved down the squared error; they are left out unless held-out units speak for them by a standard
-    error, and gradients no longer move them.
+    units better, moved down the squared error; they are left out unless held-out units speak for them by half a
+    standard error, and gradients no longer move them.
 
     Args:
         expansions: of the same widths, whose hidden units are moved together.
@@ -69,7 +69,7 @@ def _choose(expansions: Sequence[Expansion], data: Sequence[Data]) -> list[bool]
         if best is alternatives[0]:
             expansion.load_state_dict(before, strict=False)
         gain = alternatives[2] - best
-        curved.append(bool(gain.mean() > gain.std() / len(gain) ** 0.5))
+        curved.append(bool(gain.mean() > 0.5 * gain.std() / len(gain) ** 0.5))
     return curved
 
 
