@@ -208,7 +208,8 @@ class Loop:
         else:
             self._validate(math.nan)
         try:
-            with tqdm(total=self.steps, initial=self.step, desc=self.label, unit="step", disable=not progress) as bar:
+            hidden = not (progress and self.steps)
+            with tqdm(total=self.steps, initial=self.step, desc=self.label, unit="step", disable=hidden) as bar:
                 while not self._finished():
                     self._advance()
                     bar.update()
