@@ -177,6 +177,8 @@ def fit(
         "intervention_weight": intervention_weight,
         "adversarial_steps": adversarial_steps,
     }
+    from tqdm.auto import tqdm
+
     _check_settings(settings, callbacks)
     _check_model(model)
     if device is not None:
@@ -191,7 +193,8 @@ def fit(
         order = torch.randperm(_enough(batch))
         held = max(2, round(validation * len(batch)))
         train, held_out = batch[order[held:]], batch[order[:held]]
-        model.initialise(train)
+        with tqdm(desc="start", bar_format="{desc} ...", leave=False, disable=not progress):
+            model.initialise(train)
         run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
         likelihood = Likelihood(model, train, held_out, learning_rate, _split_pairs(twins, validation))
         result = run(LABEL, likelihood, 0 if likelihood.idle else steps)
