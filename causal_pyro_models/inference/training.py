@@ -72,7 +72,7 @@ class Likelihood:
         self.constant, self.idle = 0.0, False
         if self.settled:
             with torch.no_grad():
-                start = model.losses(train[torch.arange(len(held_out))], 0.0)
+                start = model.losses(train[torch.arange(min(len(train), len(held_out)))], 0.0)
             self.constant = float(sum(start[name] for name in self.settled))
             self.idle = self.settled >= start.keys()
         self.descent = Descent(model.parameters(), learning_rate, WEIGHT_DECAY, betas=(0.9, 0.99))

@@ -182,6 +182,12 @@ def test_additive_noise_leaves_nothing_to_train(data):
     assert result.history["validation"][0] == pytest.approx(float(loss), abs=0.3)
 
 
+def test_half_of_an_odd_number_of_rows_may_be_held_out():
+    """203 rows, 102 held out: one more than are trained on, of which there are enough to settle a normal law."""
+    model = CausalFlow(TRIANGLE, REAL, LocationScale())
+    assert fit(model, linear(203), validation=0.5, steps=3, seed=0, progress=False).steps == 0
+
+
 def test_weights_pairs_and_gaps_leave_everything_to_train():
     data = linear(2000)
     model = CausalFlow(TRIANGLE, REAL)

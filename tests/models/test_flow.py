@@ -213,6 +213,16 @@ def test_the_start_settles_a_node_whose_noise_is_the_same_whatever_the_parents(k
     assert model.settled == ({"X", "Z", "Y"} if alike else {"X", "Z"})
 
 
+@pytest.mark.parametrize(("slope", "settled"), [(0.0, {"X", "V"}), (0.5, {"X"})])
+def test_a_vector_is_settled_where_every_coordinate_is(slope, settled):
+    torch.manual_seed(0)
+    x, u = torch.randn(3000), torch.randn(3000, 2)
+    v = torch.stack([x + u[:, 0], x + (slope * x).exp() * u[:, 1]], -1)
+    model = CausalFlow(CausalGraph(["X", "V"], [("X", "V")]), {"X": 1, "V": 2})
+    model.initialise(Batch({"X": x, "V": v}))
+    assert model.settled == settled
+
+
 def test_model_of_one_unit_broadcasts_an_intervened_parent():
     graph = CausalGraph(["X", "C", "Y"], [("X", "Y"), ("C", "Y")])
     model = scramble(CausalFlow(graph, {"X": Continuous(), "C": Categorical(3), "Y": Continuous()}))

@@ -156,6 +156,16 @@ def test_the_warm_start_stays_unless_it_is_clearly_beaten():
     assert other.validate(batch) < worse
 
 
+@pytest.mark.parametrize("bidirected", [[], [("X", "Y")]])
+def test_only_without_hidden_causes_a_generator_may_be_settled(bidirected):
+    torch.manual_seed(0)
+    x = torch.randn(2000)
+    data = {"X": x, "Y": x + torch.randn(2000)}
+    model = CausalGAN(CausalGraph(["X", "Y"], [("X", "Y")], bidirected), {"X": 1, "Y": 1})
+    model.initialise(model.encode(data))
+    assert model.settled == (set() if bidirected else {"X", "Y"})
+
+
 def test_models_without_adversarial_nodes_have_no_adversary():
     model = CausalFlow(CausalGraph(["X"], []), {"X": 1})
     assert model.adversary(Batch({"X": torch.randn(5)})) is None

@@ -37,6 +37,22 @@ def test_moved_units_find_a_direction_that_random_ones_miss():
     torch.testing.assert_close(residual, target - moved(x)[0].detach(), atol=1e-4, rtol=0.0)
 
 
+def test_random_units_come_back_where_moving_them_did_not_help(monkeypatch):
+    torch.manual_seed(0)
+    x, new = features(4000, 2), features(1000, 2, 2)
+    random, spoiled = Expansion(2, 1, (64,)), Expansion(2, 1, (64,))
+    random.place(x)
+    random.solve(x, torch.sin(2.0 * x[:, 0]) + 0.3 * noise(4000))
+
+    def spoil(expansions, data):
+        for expansion in expansions:
+            expansion.get_parameter("weight0").data.zero_()
+
+    monkeypatch.setattr("causal_pyro_models.models.start._move", spoil)
+    initialise([spoiled], [x], [torch.sin(2.0 * x[:, 0]) + 0.3 * noise(4000)])
+    assert error(spoiled, new, torch.sin(2.0 * new[:, 0])) < 1.5 * error(random, new, torch.sin(2.0 * new[:, 0]))
+
+
 def test_a_line_and_products_need_no_units():
     """In each of the 8 functions units are taken by chance with a probability below one in six: 3 and fewer are few."""
     torch.manual_seed(0)
