@@ -30,7 +30,7 @@ class Called:
     def message(self) -> str:
         """What it says on standard error, without the progress bars."""
         lines = re.split(r"[\r\n]+", self.err)
-        return "\n".join(line for line in lines if line.strip() and not re.match(r"(fit|refits):", line))
+        return "\n".join(line for line in lines if line.strip() and not re.match(r"((fit|refits):|start \.\.\.)", line))
 
 
 def call(*arguments: object) -> Called:

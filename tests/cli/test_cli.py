@@ -237,6 +237,14 @@ def test_what_was_finished_before_an_interruption_is_on_disk(tmp_path, monkeypat
     assert {path.name for path in out.iterdir()} == {"report.md", "graph.png", "marginals.png", "fit.png"}
 
 
+def test_a_fit_that_needs_no_training_is_said_and_not_drawn(tmp_path):
+    data, edges = write(tmp_path, linear(1500), LINEAR_GRAPH)
+    out = tmp_path / "out"
+    assert call("run", "--data", data, "--graph", edges, *ASK, *FEW, "--out", out).code == 0
+    assert "No step of training was taken" in (out / "report.md").read_text(encoding="utf-8")
+    assert not (out / "fit.png").exists() and (out / "marginals.png").exists()
+
+
 def test_ctrl_c_in_the_middle_of_the_fit(tmp_path):
     data, edges = write(tmp_path, linear(), LINEAR_GRAPH)
     out = tmp_path / "out"
