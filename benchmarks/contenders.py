@@ -15,11 +15,12 @@ from scms import Simulator
 from torch import Tensor
 
 import causal_pyro_models as cpm
+from causal_pyro_models.data import Continuous
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import CausalFlow, Continuous
-from causal_pyro_models.models.additive import NeuralCausalModel
-from causal_pyro_models.models.gan import CausalGAN
-from causal_pyro_models.models.vae import CausalVAE
+from causal_pyro_models.models import CausalFlow
+from causal_pyro_models.models.nodes.additive import NeuralCausalModel
+from causal_pyro_models.models.nodes.gan import CausalGAN
+from causal_pyro_models.models.nodes.vae import CausalVAE
 
 Values = Mapping[str, Tensor]
 DRAWS = 20  # of the noise of models whose counterfactuals are distributions

@@ -23,15 +23,16 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import causal_pyro_models as cpm
+from causal_pyro_models.data.variables import Binary, Categorical, as_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.inference import fit
-from causal_pyro_models.models.additive import NeuralCausalModel
-from causal_pyro_models.models.flow import CausalFlow, node_for
-from causal_pyro_models.models.gan import CausalGAN, GANNode
-from causal_pyro_models.models.scalar_flow import LocationScale, Spline
+from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
+from causal_pyro_models.models.node import node_for
+from causal_pyro_models.models.nodes.additive import NeuralCausalModel
+from causal_pyro_models.models.nodes.flow import CausalFlow
+from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
+from causal_pyro_models.models.nodes.vae import CausalVAE, VAENode
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.models.vae import CausalVAE, VAENode
-from causal_pyro_models.models.variables import Binary, Categorical, as_variable
+from causal_pyro_models.training import fit
 
 Values = dict[str, Tensor]
 ROWS, HELD_OUT, DRAWS = 4_000, 1_000, 100

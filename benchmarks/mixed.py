@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 import causal_pyro_models as cpm
+from causal_pyro_models.data import Binary, Categorical, Continuous, Ordinal
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Categorical, CausalFlow, Continuous, Ordinal
+from causal_pyro_models.models import CausalFlow
 
 GRID = torch.linspace(-8.0, 8.0, 20_001, dtype=torch.float64)
 WEIGHT = torch.exp(-0.5 * GRID**2) / torch.exp(-0.5 * GRID**2).sum()  # of the standard normal law, on the grid

@@ -203,7 +203,7 @@ def transforms() -> list[Row]:
     """The time of the monotone maps of flows, made of parameters of 100,000 units: a density's gradient, an inverse."""
     from zuko.transforms import MonotonicRQSTransform
 
-    from causal_pyro_models.models.monotone import SlopeSpline
+    from causal_pyro_models.models.networks.monotone import SlopeSpline
 
     torch.manual_seed(0)
     value, bins = torch.randn(100_000), 8

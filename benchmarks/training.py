@@ -23,9 +23,11 @@ import torch
 from harness import provenance, table, write
 
 import causal_pyro_models as cpm
-from causal_pyro_models.inference import fit, impute
-from causal_pyro_models.models import Intervened, StructuralCausalModel
-from causal_pyro_models.models.vae import CausalVAE
+from causal_pyro_models.data import Intervened
+from causal_pyro_models.inference import impute
+from causal_pyro_models.models import StructuralCausalModel
+from causal_pyro_models.models.nodes.vae import CausalVAE
+from causal_pyro_models.training import fit
 
 Columns = dict[str, np.ndarray]
 GRID = 9  # values of the treatment at which the response is compared

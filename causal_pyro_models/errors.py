@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from numbers import Integral
 
 
 class CausalError(Exception):
@@ -105,10 +104,3 @@ def unknown_variable(name: object, known: Iterable[object], what: str = "variabl
     hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
     listing = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return UnknownVariableError(f"unknown {what} {name!r}.{hint} The {what}s are: {listing or 'none'}.")
-
-
-def checked_count(value: object, what: str, least: int = 1) -> int:
-    """A setting that counts something, as an int; QueryError where it is no integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise QueryError(f"{what} must be an integer of at least {least}, got {value!r:.80}.")
-    return int(value)

@@ -7,10 +7,10 @@ import torch
 from causal_pyro_models.cli.ensemble import Ensemble
 from causal_pyro_models.cli.report import Report, between, digits_for, number
 from causal_pyro_models.cli.study import SIMULATED, Do, Event, Question, Study, events, label, reached, shown
-from causal_pyro_models.inference.effects import ate
-from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.response import dose_response
-from causal_pyro_models.models import Continuous
+from causal_pyro_models.data import Continuous
+from causal_pyro_models.effects.averages import ate
+from causal_pyro_models.effects.dose_response import dose_response
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.plots import plot_dose_response
 
 POINTS = 9  # of a dose-response curve

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from causal_pyro_models.data import Variable
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
-from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.prediction import worlds
-from causal_pyro_models.inference.training import FitResult, fit
-from causal_pyro_models.models import CausalFlow, Variable
-from causal_pyro_models.scm.interventions import Intervention
+from causal_pyro_models.models import CausalFlow
+from causal_pyro_models.scm.handlers.interventions import Intervention
+from causal_pyro_models.training.fitting import fit
+from causal_pyro_models.training.loop import FitResult
 
 if TYPE_CHECKING:
     import pandas as pd

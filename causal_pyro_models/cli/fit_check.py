@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from causal_pyro_models.cli.report import Report, number
-from causal_pyro_models.cli.study import SIMULATED, Study, Values
+from causal_pyro_models.cli.study import SIMULATED, Study
+from causal_pyro_models.data import Continuous, Labelled
+from causal_pyro_models.data.batches import Values
 from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
 from causal_pyro_models.inference.prediction import sample
-from causal_pyro_models.models import Continuous, Labelled
 from causal_pyro_models.plots import plot_fit_history, plot_marginals
 
 WORST = 5  # correlations that are listed

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causal_pyro_models.cli.study import Question
+from causal_pyro_models.data import Labelled, Variable, infer_variables
 from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.inference_data import DIMENSIONS
-from causal_pyro_models.models import Labelled, Variable, infer_variables
 from causal_pyro_models.scm.sites import noise_name
 
 if TYPE_CHECKING:

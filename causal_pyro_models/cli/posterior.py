@@ -12,8 +12,8 @@ import torch
 import xarray as xr
 
 from causal_pyro_models.cli.study import Study
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.inference.draws import Worlds
-from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.inference.inference_data import to_inference_data
 
 

@@ -20,9 +20,10 @@ from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.sachs import compare_interventions
 from causal_pyro_models.cli.single_rows import DRAWS, exact, single_rows
 from causal_pyro_models.cli.study import Question, Settings, Study, fit_study, shown
+from causal_pyro_models.data import Continuous, Labelled, Variable
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import CausalFlow, Continuous, Labelled, Variable
+from causal_pyro_models.models import CausalFlow
 from causal_pyro_models.plots import plot_graph
 
 FIRST_ROWS = 3  # complete ones of a user's table, whose counterfactuals are shown

@@ -10,9 +10,9 @@ import torch
 
 from causal_pyro_models.cli.report import Report, between, digits_for, number
 from causal_pyro_models.cli.study import Event, Question, Study, events, reached, shown
+from causal_pyro_models.data import Continuous
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.prediction import worlds
-from causal_pyro_models.models import Continuous
 from causal_pyro_models.plots import plot_counterfactual
 
 Answer = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # values and ends of their intervals, ``(rows,)`` each

@@ -11,9 +11,12 @@ import numpy as np
 import torch
 
 from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
-from causal_pyro_models.errors import QueryError, checked_count
+from causal_pyro_models.data import Binary, Labelled, Variable
+from causal_pyro_models.data.batches import Values
+from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, CausalFlow, Labelled, Linear, NeuralCausalModel, Variable
+from causal_pyro_models.models import CausalFlow, Linear, NeuralCausalModel
+from causal_pyro_models.validation import checked_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 HELD_OUT = 0.2
 SIMULATED = 4_000  # units for each model, wherever an average is simulated
 
-Values = Mapping[str, torch.Tensor]
 Do = Mapping[str, float]
 
 

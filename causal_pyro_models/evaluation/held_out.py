@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from causal_pyro_models.data import Categorical, Continuous, Variable
+from causal_pyro_models.data.batches import Values
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
-from causal_pyro_models.models import Categorical, Continuous, StructuralCausalModel, Variable
+from causal_pyro_models.models import StructuralCausalModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Values = Mapping[str, torch.Tensor]
 Sample = np.ndarray[Any, Any]  # ``(units,)``
 
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Collection
 from itertools import combinations, product
-from typing import TYPE_CHECKING
 
+from causal_pyro_models.graph.protocol import MixedGraph
 from causal_pyro_models.graph.validation import Edge
 
-if TYPE_CHECKING:
-    from causal_pyro_models.graph.causal_graph import CausalGraph
 
-
-def project(graph: "CausalGraph", observed: Collection[str]) -> tuple[list[Edge], list[Edge]]:
+def project(graph: MixedGraph, observed: Collection[str]) -> tuple[list[Edge], list[Edge]]:
     """The directed and bidirected edges among ``observed`` once the other variables are hidden.
 
     ``a -> b`` where a directed path from a to b has only hidden variables inside; ``a <-> b`` where such paths lead to

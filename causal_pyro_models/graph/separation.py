@@ -1,13 +1,11 @@
 """m-separation in linear time, by one walk over the graph; on a graph without bidirected edges it is d-separation."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.protocol import MixedGraph
 
 
-def m_connected(graph: "CausalGraph", xs: Collection[str], given: Collection[str]) -> set[str]:
+def m_connected(graph: MixedGraph, xs: Collection[str], given: Collection[str]) -> set[str]:
     """The variables outside ``given`` that an m-connecting path given ``given`` joins to one of ``xs``, those included.
 
     A ball enters a variable at an arrowhead or at a tail, and each (variable, mark) is visited once: O(V + E).
@@ -37,7 +35,7 @@ def m_connected(graph: "CausalGraph", xs: Collection[str], given: Collection[str
     return reached
 
 
-def open_path(graph: "CausalGraph", xs: Collection[str], ys: Collection[str], given: Collection[str]) -> str:
+def open_path(graph: MixedGraph, xs: Collection[str], ys: Collection[str], given: Collection[str]) -> str:
     """A path between xs and ys that is m-connecting given a set, drawn with its edges; empty where there is none.
 
     A shortest walk whose colliders are ancestors of ``given`` and whose other inner variables are outside it. Where

@@ -1,6 +1,7 @@
 """Identification: which causal questions data can answer, by what estimand, and why.
 
-Names that need numpy and scipy (tables, bounds, tests of a graph) are imported on first use.
+What needs numpy and scipy (tables, bounds) is imported on first use. Numbers from data or models are computed above, in
+``estimators``; tests of a graph against data are in ``independence``.
 """
 
 import importlib
@@ -35,13 +36,17 @@ from causal_pyro_models.identification.parsing import parse
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, rule_3
 from causal_pyro_models.identification.selection import recover
+from causal_pyro_models.identification.simplification import simplified
 from causal_pyro_models.identification.transport import EVERY
 
 if TYPE_CHECKING:
-    from causal_pyro_models.identification.graph_tests import (
-        canonical_correlation_test as canonical_correlation_test,
-        g_test as g_test,
-        test_graph as test_graph,
+    from causal_pyro_models.identification.bounding import (
+        Bounds as Bounds,
+        ate_bounds as ate_bounds,
+        bounds as bounds,
+        pn_bounds as pn_bounds,
+        pns_bounds as pns_bounds,
+        ps_bounds as ps_bounds,
     )
     from causal_pyro_models.identification.implications import (
         Independence as Independence,
@@ -51,18 +56,9 @@ if TYPE_CHECKING:
         verma_constraints as verma_constraints,
     )
     from causal_pyro_models.identification.joint import JointTable as JointTable
-    from causal_pyro_models.identification.partial import (
-        Bounds as Bounds,
-        ate_bounds as ate_bounds,
-        bounds as bounds,
-        pn_bounds as pn_bounds,
-        pns_bounds as pns_bounds,
-        ps_bounds as ps_bounds,
-    )
 
 _HOMES = {
-    "partial": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
-    "graph_tests": "canonical_correlation_test g_test test_graph",
+    "bounding": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
     "implications": "Independence VermaConstraint local_independences pairwise_independences verma_constraints",
     "joint": "JointTable",
 }
@@ -97,9 +93,7 @@ __all__ = [
     "VermaConstraint",
     "ate_bounds",
     "bounds",
-    "canonical_correlation_test",
     "effect_on_the_treated",
-    "g_test",
     "identify",
     "local_independences",
     "natural_direct_effect",
@@ -115,8 +109,8 @@ __all__ = [
     "rule_1",
     "rule_2",
     "rule_3",
+    "simplified",
     "term",
-    "test_graph",
     "verify",
     "verma_constraints",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from causal_pyro_models.errors import DerivationError, checked_count
+from causal_pyro_models.errors import DerivationError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import (
     Expression,
@@ -17,6 +17,7 @@ from causal_pyro_models.identification.expression import (
 from causal_pyro_models.identification.notation import Constant
 from causal_pyro_models.identification.rules import Separation, licence
 from causal_pyro_models.identification.simplification import with_primes
+from causal_pyro_models.validation import checked_count
 
 TOLERANCE = 1e-9
 

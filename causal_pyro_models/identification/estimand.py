@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.derivation import Derivation
 from causal_pyro_models.identification.expression import Expression, Symbol
 from causal_pyro_models.identification.query import Query
+
+if TYPE_CHECKING:
+    from causal_pyro_models.estimate import Estimate
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,8 +63,43 @@ class Estimand:
     def __repr__(self) -> str:
         return f"Estimand({self.query} = {self.text()})"
 
-    def evaluate(self, source: Any, values: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """The number, from an exact joint table, a model or data; see :func:`evaluate`."""
-        from causal_pyro_models.identification.evaluation import evaluate
+    def evaluate(
+        self,
+        source: Any,
+        values: Mapping[str, Any] | None = None,
+        *,
+        contrast: Mapping[str, tuple[Any, Any]] | None = None,
+        **options: Any,
+    ) -> "float | Estimate":
+        """The number: the probability of the outcome where it has a value, and its mean where it has none.
 
-        return evaluate(self, source, values, **options)
+        Args:
+            source: what is known of the observed distribution. A :class:`JointTable` or a law of the zoo; a DataFrame
+                with a row for each unit; or a Pyro model. For estimands that stand on experiments or other populations,
+                a dict from ``(domain, names that were set)`` to a joint table of the experiment, such as
+                ``{("", ()): observed, ("", ("Z",)): randomised}``.
+            values: variable -> its value, for each variable of the query that has none there; the outcome may stay
+                open.
+            contrast: variable -> (control, treated): the value where treated less that under control.
+            options: for data and models, see ``estimators.evaluation``.
+
+        Returns:
+            A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty.
+
+        Raises:
+            QueryError: a value that is missing, or an outcome without a mean.
+            DataError: an event that is conditioned on never happens (no positivity).
+            UnknownVariableError: a name that the query or the table does not have.
+
+        Example:
+            >>> from causal_pyro_models.identification import JointTable, identify
+            >>> estimand = identify(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")]), "P(Y | do(X))")
+            >>> joint = JointTable(["Z", "X", "Y"], [[[0.3, 0.1], [0.05, 0.05]], [[0.1, 0.1], [0.1, 0.2]]])
+            >>> round(estimand.evaluate(joint, {"X": 1, "Y": 1}), 4)
+            0.5833
+            >>> round(estimand.evaluate(joint, contrast={"X": (0, 1)}), 4)
+            0.2083
+        """
+        from causal_pyro_models.identification.evaluation import evaluate  # which needs NumPy
+
+        return evaluate(self.query, self.expression, source, values, contrast, **options)

@@ -1,67 +1,52 @@
-"""The number that an estimand is: from exact joint tables here, from models and data in ``inference.identified``."""
+"""The number that an estimand is: from exact joint tables here, from models and data in ``estimators.evaluation``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
+from causal_pyro_models.extensions import load
 from causal_pyro_models.identification.expression import Expression, Symbol
 from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.validation import checked_arms
 
 if TYPE_CHECKING:
-    from causal_pyro_models.identification.estimand import Estimand
+    from causal_pyro_models.estimate import Estimate
 
 
 def evaluate(
-    estimand: "Estimand",
+    query: Query,
+    expression: Expression,
     source: Any,
     values: Mapping[str, Any] | None = None,
-    *,
     contrast: Mapping[str, tuple[Any, Any]] | None = None,
     **options: Any,
-) -> Any:
-    """The value of an estimand: the probability of the outcome where it has a value, and its mean where it has none.
-
-    Args:
-        estimand: see :func:`identify`.
-        source: what is known of the observed distribution. A :class:`JointTable` or a law of the zoo; a DataFrame with
-            a row for each unit; or a Pyro model. For estimands that stand on experiments or other populations, a dict
-            from ``(domain, names that were set)`` to a joint table of the experiment, such as
-            ``{("", ()): observed, ("", ("Z",)): randomised}``.
-        values: variable -> its value, for each variable of the query that has none there; the outcome may stay open.
-        contrast: variable -> (control, treated): the value where treated less that under control.
-        options: for data and models, see :func:`causal_pyro_models.inference.identified.evaluate_on`.
-
-    Returns:
-        A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty.
-
-    Raises:
-        QueryError: a value that is missing, or an outcome without a mean.
-        DataError: an event that is conditioned on never happens (no positivity).
-        UnknownVariableError: a name that the query or the table does not have.
-
-    Example:
-        >>> from causal_pyro_models.graph import CausalGraph
-        >>> from causal_pyro_models.identification import identify
-        >>> estimand = identify(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")]), "P(Y | do(X))")
-        >>> joint = JointTable(["Z", "X", "Y"], [[[0.3, 0.1], [0.05, 0.05]], [[0.1, 0.1], [0.1, 0.2]]])
-        >>> round(evaluate(estimand, joint, {"X": 1, "Y": 1}), 4)
-        0.5833
-        >>> round(evaluate(estimand, joint, contrast={"X": (0, 1)}), 4)
-        0.2083
-    """
-    asked = questions(estimand, values, contrast)
+) -> "float | Estimate":
+    """The value of the expression that a query equals; see :meth:`Estimand.evaluate`."""
+    asked = questions(query, expression, values, contrast)
     if isinstance(source, Mapping) or is_law(source):
         if options:
             raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
-        tables = Tables.of(source, estimand.expression.names)
+        tables = Tables.of(source, expression.names)
         return float(sum(question.sign * tables.number(question) for question in asked))
-    from causal_pyro_models.inference.identified import evaluate_on
+    if evaluate_on.dispatch(type(source)) is evaluate_on.dispatch(object):
+        load("evaluate_on")
+    return evaluate_on(source, query, expression, asked, **options)
 
-    return evaluate_on(source, estimand, asked, **options)
+
+@singledispatch
+def evaluate_on(
+    source: object, query: Query, expression: Expression, asked: "Sequence[Question]", **options: Any
+) -> "float | Estimate":
+    """An estimand on something else than exact tables, by the type of the source; registered by rooms above."""
+    raise DataError(
+        f"expected a joint table, a DataFrame with a row for each unit or a model, got {type(source).__name__}."
+    )
 
 
 def is_law(source: Any) -> bool:
@@ -87,36 +72,36 @@ class Question:
 
 
 def questions(
-    estimand: "Estimand", values: Mapping[str, Any] | None, contrast: Mapping[str, tuple[Any, Any]] | None
+    query: Query,
+    expression: Expression,
+    values: Mapping[str, Any] | None,
+    contrast: Mapping[str, tuple[Any, Any]] | None,
 ) -> list[Question]:
     """What is asked of an estimand: one question, or the two arms of a contrast."""
-    given = _checked_values(estimand, values, "values")
+    given = _checked_values(query, values, "values")
     if contrast is None:
-        return [_question(estimand, given, 1.0)]
-    pairs = _checked_values(estimand, contrast, "contrast")
-    for name, pair in pairs.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise QueryError(f"the contrast of {name!r} must be a pair (control, treated), got {pair!r:.80}.")
+        return [_question(query, expression, given, 1.0)]
+    pairs = _checked_values(query, contrast, "contrast")
+    for name in checked_arms(pairs, "contrast"):
         if name in given:
             raise QueryError(f"{name!r} is in values and in contrast: drop it from one.")
     arms = [{name: pair[arm] for name, pair in pairs.items()} for arm in (0, 1)]
-    return [_question(estimand, given | arm, sign) for arm, sign in zip(arms, (-1.0, 1.0), strict=True)]
+    return [_question(query, expression, given | arm, sign) for arm, sign in zip(arms, (-1.0, 1.0), strict=True)]
 
 
-def _checked_values(estimand: "Estimand", values: Any, what: str) -> dict[str, Any]:
+def _checked_values(query: Query, values: Any, what: str) -> dict[str, Any]:
     if values is not None and not isinstance(values, Mapping):
         raise QueryError(f"{what} must be a dict from variable to value, got {values!r:.80}.")
-    open_names = {symbol.name for symbol in estimand.query.expression.free}
+    open_names = {symbol.name for symbol in query.expression.free}
     for name in values or {}:
-        if name not in estimand.query.names:
-            raise unknown_variable(name, estimand.query.names)
+        if name not in query.names:
+            raise unknown_variable(name, query.names)
         if name not in open_names:
-            raise QueryError(f"{name!r} has a value in the query {estimand.query} already: drop it from {what}.")
+            raise QueryError(f"{name!r} has a value in the query {query} already: drop it from {what}.")
     return {name: getattr(value, "item", lambda v=value: v)() for name, value in (values or {}).items()}
 
 
-def _question(estimand: "Estimand", given: Mapping[str, Any], sign: float) -> Question:
-    query = estimand.query
+def _question(query: Query, expression: Expression, given: Mapping[str, Any], sign: float) -> Question:
     left = {symbol for symbol in query.expression.free if symbol.name not in given}
     outcomes = [event for event in query.outcome if event.value in left]
     missing = left - {event.value for event in outcomes}
@@ -125,7 +110,7 @@ def _question(estimand: "Estimand", given: Mapping[str, Any], sign: float) -> Qu
         raise QueryError(
             f"{query} needs values for {names}: pass values={{{names[0]!r}: ...}}. One outcome may stay open."
         )
-    expression = estimand.expression.substitute({s: given[s.name] for s in query.expression.free if s.name in given})
+    expression = expression.substitute({s: given[s.name] for s in query.expression.free if s.name in given})
     for event in outcomes:
         return Question(sign, expression, Symbol(event.name, next(s.primes for s in left if s == event.value)), None)
     first = query.outcome[0]

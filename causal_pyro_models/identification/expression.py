@@ -150,12 +150,6 @@ class Expression:
         """
         return self.rebuilt(tuple(part.substitute(values) for part in self.parts))
 
-    def simplify(self) -> "Expression":
-        """An equal expression in textbook form, by the axioms of probability alone; see :mod:`.simplification`."""
-        from causal_pyro_models.identification.simplification import simplified
-
-        return simplified(self)
-
 
 @dataclass(frozen=True, repr=False)
 class One(Expression):

@@ -32,6 +32,7 @@ from causal_pyro_models.identification.expression import (
     total,
 )
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.simplification import simplified
 from causal_pyro_models.identification.transport import Source
 
 
@@ -145,7 +146,7 @@ def identify_from(graph: CausalGraph, query: Query, sources: Sequence[Source]) -
         >>> print(identify_from(graph, Query.parse("P(Y_{X=1} | X=0)"), [Source(graph)]))
         sum_z P(y | X=1, z) P(z | X=0)
     """
-    return reduce(graph, query, sources).expression(Kernel.estimand).simplify()
+    return simplified(reduce(graph, query, sources).expression(Kernel.estimand))
 
 
 def reduce(graph: CausalGraph, query: Query, sources: Sequence[Source]) -> Reduction:

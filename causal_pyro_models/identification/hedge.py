@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.interventional import HedgeFound
-from causal_pyro_models.identification.mixed import MixedGraph
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def hedge_between(
     return Hedge(graph, outcome, treatment, _spanning(graph.subgraph(forest), inner), inner)
 
 
-def hedge_found(graph: CausalGraph, g: MixedGraph, found: HedgeFound) -> Hedge:
+def hedge_found(graph: CausalGraph, g: BitGraph, found: HedgeFound) -> Hedge:
     """The hedge at which the search for an estimand in ``graph``, as ``g``, ended."""
     y, x = g.named(found.statement.y), g.named(found.statement.x)
     return hedge_between(graph, y, x, set(g.named(found.forest)), set(g.named(found.core)))

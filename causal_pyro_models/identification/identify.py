@@ -4,18 +4,19 @@ from collections.abc import Mapping
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.derivation import Derivation
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import Symbol, Value
 from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.plan import Plan
 from causal_pyro_models.identification.proof import proof
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.reduction_proof import reduction_proof
+from causal_pyro_models.identification.simplification import simplified
 from causal_pyro_models.identification.transport import Experiments, Names, available
 
 
@@ -79,7 +80,7 @@ def identify(
 
 def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
     """The estimand of P(y | do(x), z) in the observed distribution."""
-    g = MixedGraph(graph)
+    g = BitGraph(graph)
     y, x, z = (g.mask(event.name for event in side) for side in (query.outcome, query.treatment, query.conditions))
     try:
         plan = conditional_plan(g, y, x, z)
@@ -87,12 +88,12 @@ def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
         hedge = hedge_found(graph, g, found)
         raise NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge) from None
     values = given_values(query)
-    expression, _ = pruned(g, plan.expression(g).simplify())
-    expression = expression.substitute(values).simplify()
+    expression, _ = pruned(g, simplified(plan.expression(g)))
+    expression = simplified(expression.substitute(values))
     return Estimand(query, graph, expression, lambda: _derivation(graph, g, plan, values))
 
 
-def _derivation(graph: CausalGraph, g: MixedGraph, plan: Plan, values: Mapping[Symbol, Value]) -> Derivation:
+def _derivation(graph: CausalGraph, g: BitGraph, plan: Plan, values: Mapping[Symbol, Value]) -> Derivation:
     return Derivation(graph, plan.statement.written(g), proof(graph, g, plan), values)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.separators import closest_separator, separator_between
+from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.expression import Expression, in_order
 from causal_pyro_models.identification.interventional import chain
-from causal_pyro_models.identification.mixed import MixedGraph, bits
 from causal_pyro_models.identification.plan import Extracted, Marginal, Plan, Statement, contiguous_order
+from causal_pyro_models.identification.simplification import simplified
 from causal_pyro_models.identification.tables import Array, Tabulator
 
 EMPTY: frozenset[str] = frozenset()
@@ -151,13 +152,13 @@ def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
         >>> [sorted(constraint.free_of) for constraint in verma_constraints(napkin)]
         [['R']]
     """
-    g = MixedGraph(graph)
+    g = BitGraph(graph)
     found = []
     tabulator = None
     for plan in _intrinsic_plans(g):
         members = frozenset(g.named(plan.statement.y))
         needed = members.union(*(graph.parents(v) for v in members))
-        expression = plan.expression(g).simplify()
+        expression = simplified(plan.expression(g))
         extra = [symbol for symbol in expression.free if symbol.name not in needed]
         if extra:
             tabulator = tabulator or _generic_law(graph)
@@ -168,7 +169,7 @@ def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
     return found
 
 
-def _intrinsic_plans(g: MixedGraph) -> Iterator[Plan]:
+def _intrinsic_plans(g: BitGraph) -> Iterator[Plan]:
     """How each intrinsic set is identified that is not a district of the whole graph."""
     waiting: list[Plan] = [chain(g, t, g.all) for t in g.districts(g.all)]
     seen = {plan.statement.y for plan in waiting}

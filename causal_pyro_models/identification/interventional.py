@@ -10,7 +10,7 @@ References:
     distributions; Huang and Valtorta (2006), Identifiability in causal Bayesian networks.
 """
 
-from causal_pyro_models.identification.mixed import MixedGraph, bits
+from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.plan import (
     Adjusted,
     Chain,
@@ -41,7 +41,7 @@ class HedgeFound(Exception):
         self.statement = Statement(0)
 
 
-def conditional_plan(g: MixedGraph, y: int, x: int, z: int) -> Plan:
+def conditional_plan(g: BitGraph, y: int, x: int, z: int) -> Plan:
     """How P(y | do(x), z) is identified.
 
     Raises:
@@ -61,12 +61,12 @@ def conditional_plan(g: MixedGraph, y: int, x: int, z: int) -> Plan:
     return Ratio(here, effect_plan(g, y | z, x)) if z else _factored(g, y, x)
 
 
-def effect_plan(g: MixedGraph, y: int, x: int) -> Plan:
+def effect_plan(g: BitGraph, y: int, x: int) -> Plan:
     """How P(y | do(x)) is identified; HedgeFound where it is not."""
     return conditional_plan(g, y, x, 0)
 
 
-def _without_irrelevant(g: MixedGraph, s: Statement) -> Statement:
+def _without_irrelevant(g: BitGraph, s: Statement) -> Statement:
     """The statement after one use of rule 3 or rule 1 that takes something away, where there is one."""
     reach = _ancestors_under(g, s.y | s.z, s.x)
     if s.x & ~reach:
@@ -83,7 +83,7 @@ def _without_irrelevant(g: MixedGraph, s: Statement) -> Statement:
     return s
 
 
-def _ancestors_under(g: MixedGraph, mask: int, x: int) -> int:
+def _ancestors_under(g: BitGraph, mask: int, x: int) -> int:
     """The ancestors of some variables in the graph without the edges into x."""
     found = todo = mask
     while todo:
@@ -94,7 +94,7 @@ def _ancestors_under(g: MixedGraph, mask: int, x: int) -> int:
     return found
 
 
-def _short_plan(g: MixedGraph, s: Statement) -> Plan | None:
+def _short_plan(g: BitGraph, s: Statement) -> Plan | None:
     """Nothing to do, rule 2 for all of x, or adjustment."""
     if not s.x:
         return Observed(s)
@@ -104,7 +104,7 @@ def _short_plan(g: MixedGraph, s: Statement) -> Plan | None:
     return None if w is None else Adjusted(s, w)
 
 
-def _adjustment(g: MixedGraph, s: Statement) -> int | None:
+def _adjustment(g: BitGraph, s: Statement) -> int | None:
     """A minimal set that satisfies the back-door criterion given z, as near to y as there is one.
 
     References:
@@ -122,7 +122,7 @@ def _adjustment(g: MixedGraph, s: Statement) -> int | None:
     return w
 
 
-def _factored(g: MixedGraph, y: int, x: int) -> Plan:
+def _factored(g: BitGraph, y: int, x: int) -> Plan:
     """Lines 2 to 7 of ID, where each x has a directed path to y that no other x intercepts."""
     g = g.bypassing(x | y, g.ancestors(x | y, g.all))
     d = g.ancestors(y, g.all & ~x)
@@ -133,7 +133,7 @@ def _factored(g: MixedGraph, y: int, x: int) -> Plan:
         raise
 
 
-def _component(g: MixedGraph, c: int) -> Plan:
+def _component(g: BitGraph, c: int) -> Plan:
     """How Q[c] = P(c | do(parents of c)) is identified, from the distribution of the ancestors of c."""
     here = Statement(c, g.parents_of(c))
     within = g.ancestors(c, g.all)
@@ -143,7 +143,7 @@ def _component(g: MixedGraph, c: int) -> Plan:
     return _short_plan(g, here) or extracted(g, c, chain(g, t, within))
 
 
-def chain(g: MixedGraph, t: int, within: int) -> Chain:
+def chain(g: BitGraph, t: int, within: int) -> Chain:
     """Q[t] for a district t of the subgraph over ``within``, which holds its own ancestors."""
     pillows = []
     for v in bits(t):
@@ -152,7 +152,7 @@ def chain(g: MixedGraph, t: int, within: int) -> Chain:
     return Chain(Statement(t, g.parents_of(t)), tuple(pillows))
 
 
-def extracted(g: MixedGraph, c: int, whole: Plan) -> Plan:
+def extracted(g: BitGraph, c: int, whole: Plan) -> Plan:
     """Q[c] from Q[t], where t is connected by bidirected edges, as c is (Tian's algorithm Identify)."""
     t = whole.statement.y
     a = g.ancestors(c, t)

@@ -9,6 +9,7 @@ from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term, Value, term
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.validation import checked_arms
 
 Treatment = Mapping[str, tuple[Value, Value]]
 """The treatment -> its values under control and when treated."""
@@ -161,11 +162,7 @@ def recanting_witness(graph: CausalGraph, treatment: str, outcome: str, paths: I
 
 def _arms(treatment: Treatment, outcome: str) -> tuple[str, Value, Value]:
     """The one treatment, with its values under control and when treated."""
-    if not isinstance(treatment, Mapping) or len(treatment) != 1:
-        raise QueryError(f"treatment must map one variable to (control, treated), got {treatment!r:.80}.")
-    ((name, values),) = treatment.items()
-    if not isinstance(values, tuple | list) or len(values) != 2:
-        raise QueryError(f"treatment {name!r} must have the values (control, treated), got {values!r:.80}.")
+    ((name, values),) = checked_arms(treatment, most=1).items()
     if name == outcome:
         raise QueryError(f"{name!r} is the treatment and the outcome. Name two variables.")
     if values[0] == values[1]:

@@ -1,6 +1,6 @@
 """How a query is reduced to the observed distribution: a tree of equalities, one kind of node for each argument.
 
-Every node stands for one probability P(y | do(x), z), with sets of variables as masks (see :class:`MixedGraph`), and
+Every node stands for one probability P(y | do(x), z), with sets of variables as masks (see :class:`BitGraph`), and
 knows an expression in the observed distribution that equals it. :mod:`.proof` spells out why, in do-calculus.
 
 Within expressions the value of a variable X is written x throughout, and sums shadow what is outside them; primes come
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.expression import (
     ONE,
     Expression,
@@ -21,7 +22,7 @@ from causal_pyro_models.identification.expression import (
     terms,
     total,
 )
-from causal_pyro_models.identification.mixed import MixedGraph, bits
+from causal_pyro_models.identification.simplification import simplified
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Statement:
     x: int = 0
     z: int = 0
 
-    def written(self, g: MixedGraph) -> Probability:
+    def written(self, g: BitGraph) -> Probability:
         """The statement as an expression."""
         return Probability(terms(g.named(self.y)), terms(g.named(self.z)), terms(g.named(self.x)))
 
 
-def summed(g: MixedGraph, over: int, body: Expression) -> Expression:
+def summed(g: BitGraph, over: int, body: Expression) -> Expression:
     """The sum over the values of some variables."""
     return total((Symbol(name) for name in g.named(over)), body)
 
@@ -52,7 +53,7 @@ class Plan:
 
     statement: Statement
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The same in the observed distribution."""
         raise NotImplementedError
 
@@ -61,7 +62,7 @@ class Plan:
 class Observed(Plan):
     """P(y | z): nothing to do."""
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The probability itself."""
         return self.statement.written(g)
 
@@ -72,7 +73,7 @@ class Moved(Plan):
 
     rest: Plan
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """That of the other statement."""
         return self.rest.expression(g)
 
@@ -83,7 +84,7 @@ class Adjusted(Plan):
 
     w: int
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The adjustment formula."""
         y, x, z = self.statement.y, self.statement.x, self.statement.z
         factors = (Statement(y, z=x | z | self.w), Statement(self.w, z=z))
@@ -96,9 +97,9 @@ class Ratio(Plan):
 
     joint: Plan
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The ratio."""
-        joint = self.joint.expression(g).simplify()
+        joint = simplified(self.joint.expression(g))
         return Fraction(joint, summed(g, self.statement.y, joint))
 
 
@@ -109,7 +110,7 @@ class Factored(Plan):
     d: int
     parts: tuple[Plan, ...]
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The sum of the product."""
         body = product(part.expression(g) for part in self.parts)
         return summed(g, self.d & ~self.statement.y, body)
@@ -126,7 +127,7 @@ class Chain(Plan):
 
     pillows: tuple[tuple[int, int], ...]
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The product."""
         return product(Statement(1 << v, z=pillow).written(g) for v, pillow in self.pillows)
 
@@ -137,7 +138,7 @@ class Marginal(Plan):
 
     whole: Plan
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The sum."""
         return summed(g, self.whole.statement.y & ~self.statement.y, self.whole.expression(g))
 
@@ -154,11 +155,11 @@ class Extracted(Plan):
     whole: Plan
     order: tuple[int, ...]
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The product of ratios, one for each run of members of c in the order."""
-        return self.ratios(g, self.whole.expression(g).simplify())
+        return self.ratios(g, simplified(self.whole.expression(g)))
 
-    def ratios(self, g: MixedGraph, whole: Expression) -> Expression:
+    def ratios(self, g: BitGraph, whole: Expression) -> Expression:
         """The product of ratios for an expression of Q[a]."""
         factors = []
         for start, stop in self.runs():
@@ -185,13 +186,13 @@ class Extracted(Plan):
         return found
 
 
-def contiguous_order(g: MixedGraph, a: int, c: int) -> tuple[int, ...]:
+def contiguous_order(g: BitGraph, a: int, c: int) -> tuple[int, ...]:
     """A topological order of the subgraph over ``a`` in which ``c`` lies in as few runs as can be."""
     orders = (_alternating(g, a, sides) for sides in ((c, a & ~c), (a & ~c, c)))
     return min(orders, key=lambda order: sum((c >> u & 1) != (c >> v & 1) for u, v in pairwise(order)))
 
 
-def _alternating(g: MixedGraph, a: int, sides: tuple[int, int]) -> tuple[int, ...]:
+def _alternating(g: BitGraph, a: int, sides: tuple[int, int]) -> tuple[int, ...]:
     """All that can come from one side, then all that can from the other, and so on."""
     left, order, turn = a, [], 0
     while left:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step, replaced
 from causal_pyro_models.identification.expression import Expression, Fraction, Probability, Product, product
-from causal_pyro_models.identification.mixed import MixedGraph, bits
 from causal_pyro_models.identification.plan import (
     Adjusted,
     Chain,
@@ -22,7 +22,7 @@ from causal_pyro_models.identification.plan import (
 )
 from causal_pyro_models.identification.pruning import Rewriting, pruned
 from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.simplification import with_primes
+from causal_pyro_models.identification.simplification import simplified, with_primes
 
 SUMMING = "summing over a variable"
 CHAIN = "chain rule"
@@ -30,14 +30,14 @@ CONDITIONAL = "definition of conditional probability"
 REARRANGED = "sums, products and fractions simplified"
 
 
-def proof(graph: CausalGraph, g: MixedGraph, plan: Plan) -> tuple[Step, ...]:
+def proof(graph: CausalGraph, g: BitGraph, plan: Plan) -> tuple[Step, ...]:
     """The steps from the statement of a plan to its estimand in textbook form."""
     prover = _Prover(graph, g)
     prover.prove(plan)
     line: Expression = plan.statement.written(g)
     for step in prover.steps:
         line = replaced(line, step.before, step.after)
-    estimand = plan.expression(g).simplify()
+    estimand = simplified(plan.expression(g))
     _, rewritings = pruned(g, estimand)
     if rewritings or with_primes(line) != estimand:
         prover.axiom(REARRANGED, line, estimand)
@@ -49,7 +49,7 @@ def proof(graph: CausalGraph, g: MixedGraph, plan: Plan) -> tuple[Step, ...]:
 class _Prover:
     """Collects steps. Each proof turns the statement of a plan, wherever it stands, into the plan's expression."""
 
-    def __init__(self, graph: CausalGraph, g: MixedGraph) -> None:
+    def __init__(self, graph: CausalGraph, g: BitGraph) -> None:
         self.graph = graph
         self.g = g
         self.steps: list[Step] = []

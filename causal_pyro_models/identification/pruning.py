@@ -11,10 +11,10 @@ References:
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.derivation import replaced
 from causal_pyro_models.identification.expression import Expression, Probability, Product, Sum, Symbol, Term, product
-from causal_pyro_models.identification.mixed import MixedGraph
-from causal_pyro_models.identification.simplification import ordered
+from causal_pyro_models.identification.simplification import ordered, simplified
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Rewriting:
     by_rule: bool
 
 
-def pruned(g: MixedGraph, expression: Expression) -> tuple[Expression, list[Rewriting]]:
+def pruned(g: BitGraph, expression: Expression) -> tuple[Expression, list[Rewriting]]:
     """A shorter expression that the observed distribution of every model of the graph makes equal, and the way there.
 
     Args:
@@ -48,14 +48,14 @@ def pruned(g: MixedGraph, expression: Expression) -> tuple[Expression, list[Rewr
         steps += found
 
 
-def _first_shorter(g: MixedGraph, expression: Expression) -> list[Rewriting] | None:
+def _first_shorter(g: BitGraph, expression: Expression) -> list[Rewriting] | None:
     """Rewritings, the last of them of the whole expression, that make it shorter."""
     size = _size(expression)
     for proposal in _proposals(g, expression):
         line = expression
         for step in proposal:
             line = replaced(line, step.before, step.after)
-        shorter = line.simplify()
+        shorter = simplified(line)
         if _size(shorter) < size:
             return [*proposal, Rewriting(line, shorter, by_rule=False)]
     return None
@@ -68,7 +68,7 @@ def _size(expression: Expression) -> tuple[int, int]:
     return summed, sum(len(part.terms) for part in parts if isinstance(part, Probability))
 
 
-def _proposals(g: MixedGraph, expression: Expression) -> Iterator[list[Rewriting]]:
+def _proposals(g: BitGraph, expression: Expression) -> Iterator[list[Rewriting]]:
     """Rewritings that the graph allows and that may help."""
     parts = list(expression.walk())
     for part in parts:
@@ -82,7 +82,7 @@ def _proposals(g: MixedGraph, expression: Expression) -> Iterator[list[Rewriting
                 yield [Rewriting(p, fewer, by_rule=True)]
 
 
-def _joining(g: MixedGraph, symbol: Symbol, body: Expression) -> Iterator[list[Rewriting]]:
+def _joining(g: BitGraph, symbol: Symbol, body: Expression) -> Iterator[list[Rewriting]]:
     """Where a symbol is in P(a | v, c) and P(v, b | d) only: conditions added to both so that they make a chain."""
     having = [f for f in (body.factors if isinstance(body, Product) else (body,)) if symbol in f.free]
     if len(having) != 2:
@@ -126,7 +126,7 @@ def _names(terms: Iterable[Term]) -> set[str]:
     return {t.name for t in terms}
 
 
-def _independent(g: MixedGraph, xs: Iterable[Term], ys: Iterable[Term], given: Iterable[Term]) -> bool:
+def _independent(g: BitGraph, xs: Iterable[Term], ys: Iterable[Term], given: Iterable[Term]) -> bool:
     """Whether the graph m-separates the variables of some terms, none of them twice."""
     x, y, z = (g.mask(_names(group)) for group in (xs, ys, given))
     return not (x & y or x & z or y & z) and g.separated(x, y, z)

@@ -7,6 +7,7 @@ from itertools import chain, combinations
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.expression import (
     ONE,
     Expression,
@@ -21,9 +22,9 @@ from causal_pyro_models.identification.expression import (
 from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan, extracted
-from causal_pyro_models.identification.mixed import MixedGraph, bits
 from causal_pyro_models.identification.plan import Plan, Statement, summed
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.simplification import simplified
 from causal_pyro_models.identification.transport import Source, named
 
 Names = str | Iterable[str]
@@ -72,7 +73,7 @@ def recover(graph: CausalGraph, query: Query | str, selection: str, external: Na
     if not query.counterfactual:
         found = _unaffected(graph, query, selection) or _adjusted(graph, query, selection, known)
         if found:
-            return found.substitute({Symbol(t.name): t.value for t in _all_terms(query)}).simplify()
+            return simplified(found.substitute({Symbol(t.name): t.value for t in _all_terms(query)}))
     sources = [Unbiased(graph, measured=known), Biased(graph, selection=selection)]
     try:
         return identify_from(graph, query, sources if known else sources[1:])
@@ -95,9 +96,9 @@ def _unaffected(graph: CausalGraph, query: Query, selection: str) -> Expression 
     y, x, z = _named_sets(query)
     if not graph.do(x).m_separated(y, selection, x | z):
         return None
-    g = MixedGraph(graph)
+    g = BitGraph(graph)
     try:
-        found = conditional_plan(g, g.mask(y), g.mask(x), g.mask([*z, selection])).expression(g).simplify()
+        found = simplified(conditional_plan(g, g.mask(y), g.mask(x), g.mask([*z, selection])).expression(g))
     except HedgeFound:
         return None
     seen = (part for part in found.walk() if isinstance(part, Probability))
@@ -175,7 +176,7 @@ class Biased(Source):
         if given:
             joint = self.kernel({*outcome, *given}, treatment)
             return Fraction(joint, total(map(Symbol, outcome), joint))
-        g = MixedGraph(self.graph)
+        g = BitGraph(self.graph)
         y, x, s = (g.mask(names) for names in (outcome, treatment, [self.selection]))
         d = g.ancestors(y, g.all & ~x)
         try:
@@ -197,7 +198,7 @@ class Recovered(Plan):
 
     found: Expression
 
-    def expression(self, g: MixedGraph) -> Expression:
+    def expression(self, g: BitGraph) -> Expression:
         """The expression."""
         return self.found
 
@@ -213,7 +214,7 @@ class Weights:
         found: an expression of it; None for P(within | S=1) itself.
     """
 
-    g: MixedGraph
+    g: BitGraph
     s: int
     within: int
     found: Expression | None = None
@@ -252,7 +253,7 @@ class Weights:
         return Weights(self.g, self.s, rest, Fraction(self.of(self.within), known))
 
 
-def _recovered(g: MixedGraph, c: int, s: int) -> Plan:
+def _recovered(g: BitGraph, c: int, s: int) -> Plan:
     """How Q[c] is recovered from P(v | S=1), for a district c of an effect.
 
     At every step ``weights`` stand for a multiple of Q[within] at S=1. A district of that without ancestors of S comes

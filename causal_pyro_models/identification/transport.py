@@ -7,15 +7,16 @@ from typing import Final
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step
 from causal_pyro_models.identification.expression import Expression, Probability, terms
 from causal_pyro_models.identification.hedge import hedge_found
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.plan import Plan
 from causal_pyro_models.identification.proof import proof
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.rules import licence
+from causal_pyro_models.identification.simplification import simplified
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Source:
             NotIdentifiableError: this distribution does not determine it.
         """
         g, plan = self._plan(outcome, treatment, given)
-        return self._labelled(pruned(g, plan.expression(g).simplify())[0])
+        return self._labelled(pruned(g, simplified(plan.expression(g)))[0])
 
     def proof(
         self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()
@@ -62,8 +63,8 @@ class Source:
 
     def _plan(
         self, outcome: Collection[str], treatment: Collection[str], given: Collection[str]
-    ) -> tuple[MixedGraph, Plan]:
-        g = MixedGraph(self.seen)
+    ) -> tuple[BitGraph, Plan]:
+        g = BitGraph(self.seen)
         y, x, z = (g.mask(names) for names in (outcome, set(treatment) - self.experiment, given))
         try:
             return g, conditional_plan(g, y, x, z)

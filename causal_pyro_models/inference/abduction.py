@@ -9,17 +9,18 @@ import pyro
 import torch
 from pyro import poutine
 
-from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError, checked_count
+from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
+from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.evidence import Observe, read_evidence
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
-from causal_pyro_models.inference.target import Target
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.scm.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, is_auxiliary, noise_name, role
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 MINIMUM_ESS = 100.0
 MAXIMUM_PARETO_K = 0.7

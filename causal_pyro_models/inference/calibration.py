@@ -14,23 +14,17 @@ import pyro
 import torch
 from pyro import poutine
 
-from causal_pyro_models.errors import (
-    AbductionError,
-    CausalWarning,
-    ModelError,
-    QueryError,
-    checked_count,
-    unknown_variable,
-)
+from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable
 from causal_pyro_models.inference.abduction import Method, abduct
+from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import Program, inspect_model, traced
-from causal_pyro_models.inference.target import Target
-from causal_pyro_models.scm.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Handled, Model
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 if TYPE_CHECKING:
     import pandas as pd

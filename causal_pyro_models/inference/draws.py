@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from causal_pyro_models.errors import QueryError, unknown_variable
+from causal_pyro_models.validation import checked_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +94,7 @@ class Draws(Mapping[str, torch.Tensor]):
 
     def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
         """Central posterior interval of a site: lower and upper end, each ``(units, *event)``."""
-        if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < level < 1.0:
-            raise QueryError(f"level must be a number between 0 and 1, such as 0.95, got {level!r:.80}.")
+        level = checked_level(level)
         return self.quantile(name, (1 - level) / 2), self.quantile(name, (1 + level) / 2)
 
     def _weighted(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:

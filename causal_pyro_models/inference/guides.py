@@ -15,12 +15,13 @@ from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoLaplaceApproximation,
 from torch import nn
 from torch.distributions import biject_to
 
-from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError, checked_count
+from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError
+from causal_pyro_models.inference.conditioned import Target, latents_of
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
-from causal_pyro_models.inference.target import Target, latents_of
 from causal_pyro_models.scm.sites import Model, is_auxiliary
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 
 class AmortizedGuide(nn.Module):

@@ -10,10 +10,10 @@ import torch
 from pyro import poutine
 
 from causal_pyro_models.errors import AbductionError, EvidenceError
+from causal_pyro_models.inference.conditioned import Target, latents_of
 from causal_pyro_models.inference.guides import run_guide
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import traced
-from causal_pyro_models.inference.target import Target, latents_of
 
 LARGE_WEIGHT = 0.01  # the share of one draw beyond which its weight needs a look at the tail
 

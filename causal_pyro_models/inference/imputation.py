@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from causal_pyro_models.errors import CausalWarning, DataError, ModelError, checked_count
+from causal_pyro_models.data.variables import Variable
+from causal_pyro_models.errors import CausalWarning, DataError, ModelError
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.importance import pareto_smooth
 from causal_pyro_models.models.missing import proposed
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.models.variables import Variable
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 if TYPE_CHECKING:
     import pandas as pd

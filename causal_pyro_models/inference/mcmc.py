@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pyro.infer
 import torch
 
-from causal_pyro_models.errors import QueryError, checked_count
+from causal_pyro_models.errors import QueryError
+from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.posterior import Posterior
-from causal_pyro_models.inference.target import Target
+from causal_pyro_models.validation import checked_count
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """Seeing, doing and imagining: samples, and worlds on abducted noise."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from causal_pyro_models.errors import AbductionError, InterventionError, QueryError, checked_count
+from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.scm.interventions import Intervention, checked_do, resolve, world
+from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 
 def sample(model: Model, n: int = 1, seed: int | None = None) -> Draws:
@@ -157,8 +159,8 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
     result = {}
     for name, actions in do.items():
         resolved = resolve(run, shared, actions, drawn, program.parameters)
-        with _unaffected_held(program, noise, actions):
-            trace = traced(lambda resolved=resolved: world(run, shared, resolved, drawn, program.parameters))
+        affected = _without_unaffected(program, noise, actions).batched(noise.units, noise.num_draws)
+        trace = traced(partial(world, affected, shared, resolved, drawn, program.parameters))
         for site_name, site in trace.nodes.items():
             if site["type"] == "sample" and role(site) == "exogenous":
                 shared.setdefault(site_name, site["value"])
@@ -171,15 +173,14 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
     return Worlds(result, noise)
 
 
-def _unaffected_held(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> AbstractContextManager[None]:
+def _without_unaffected(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> Program:
     """Where the graph is known, what was observed and is not affected keeps its value, and is not computed again."""
-    model: Any = program.model
+    model = program.model
     if not isinstance(model, StructuralCausalModel) or not set(do) <= set(model.graph.variables):
-        return nullcontext()
+        return program
     affected = set(do).union(*(model.graph.descendants(name) for name in do))
     unaffected = {name: value for name, value in noise.factual.items() if name not in affected}
-    held: AbstractContextManager[None] = model.holding(unaffected)
-    return held
+    return replace(program, model=partial(model, unaffected))
 
 
 def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[str, Intervention]) -> None:

@@ -1,51 +1,35 @@
-"""Model families: structural causal models whose mechanisms are learned from data."""
+"""Model families: structural causal models whose mechanisms are learned from data.
 
-from causal_pyro_models.models.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel
-from causal_pyro_models.models.data import Batch, Intervened, Pairs
-from causal_pyro_models.models.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
-from causal_pyro_models.models.flow import CausalFlow, CausalNormalizingFlow, FlowNode
-from causal_pyro_models.models.gan import CausalGAN, GANNode
-from causal_pyro_models.models.io import load, save
-from causal_pyro_models.models.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
-from causal_pyro_models.models.regression import Linear, Network, Smooth
-from causal_pyro_models.models.scalar_flow import LocationScale, Spline
-from causal_pyro_models.models.structural import Node, StructuralCausalModel
-from causal_pyro_models.models.tables import infer_variables
-from causal_pyro_models.models.vae import CausalVAE, VAENode
-from causal_pyro_models.models.variables import (
-    Binary,
-    Categorical,
-    Continuous,
-    Count,
-    Image,
-    Labelled,
-    Ordinal,
-    Positive,
-    Variable,
-)
-from causal_pyro_models.models.vector_flow import VectorFlowNode
+``nodes`` has a file for each family, ``networks`` what nodes are made of. How models are trained is in ``training``.
+"""
+
+from causal_pyro_models.models.files import load, save
+from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
+from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
+from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
+from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.nodes.discrete import BernoulliNode, CategoricalNode, CountNode, OrdinalNode
+from causal_pyro_models.models.nodes.flow import CausalFlow, CausalNormalizingFlow, FlowNode
+from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
+from causal_pyro_models.models.nodes.vae import CausalVAE, VAENode
+from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode
+from causal_pyro_models.models.registry import register
+from causal_pyro_models.models.structural import StructuralCausalModel
 
 __all__ = [
     "AdditiveNoiseModel",
     "AdditiveNoiseNode",
-    "Batch",
     "BernoulliNode",
-    "Binary",
-    "Categorical",
     "CategoricalNode",
     "CausalFlow",
     "CausalGAN",
     "CausalNormalizingFlow",
     "CausalVAE",
-    "Continuous",
-    "Count",
     "CountNode",
     "FlowNode",
     "GANNode",
     "Gaussian",
-    "Image",
-    "Intervened",
-    "Labelled",
     "Laplace",
     "Learned",
     "Linear",
@@ -54,19 +38,15 @@ __all__ = [
     "Network",
     "NeuralCausalModel",
     "Node",
-    "Ordinal",
     "OrdinalNode",
-    "Pairs",
-    "Positive",
     "Smooth",
     "Spline",
     "StructuralCausalModel",
     "StudentT",
     "Uniform",
     "VAENode",
-    "Variable",
     "VectorFlowNode",
-    "infer_variables",
     "load",
+    "register",
     "save",
 ]

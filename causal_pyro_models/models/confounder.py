@@ -10,12 +10,17 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from causal_pyro_models.data.batches import Values
+from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.latent import Latent, common_factors, principal_directions, residuals, standardised
-from causal_pyro_models.models.variables import Continuous, Variable
+from causal_pyro_models.models.networks.latent import (
+    Latent,
+    common_factors,
+    principal_directions,
+    residuals,
+    standardised,
+)
 from causal_pyro_models.scm.sites import noise_name
-
-Values = Mapping[str, Tensor]
 
 
 def cliques(graph: CausalGraph) -> dict[str, tuple[str, ...]]:
@@ -60,9 +65,9 @@ class Confounder(Latent):
         """Draw the noise of the hidden cause ``name`` from the approximate posterior."""
         return pyro.sample(noise_name(name), self.given(values, {}))
 
-    def draw_given(self, values: Values, intervened: Values) -> tuple[Tensor, Tensor]:
-        """A reparameterised draw from the posterior, and the divergence of the posterior from the prior, per unit."""
-        return self.draw(self._seen(values, intervened))
+    def draw_given(self, values: Values, intervened: Values, pointwise: bool = False) -> tuple[Tensor, Tensor]:
+        """A draw from the posterior, and its divergence from the prior; see :meth:`Latent.draw`."""
+        return self.draw(self._seen(values, intervened), pointwise)
 
     @torch.no_grad()
     def begin(self, values: Values, intervened: Values) -> Tensor:

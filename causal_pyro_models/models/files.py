@@ -1,97 +1,132 @@
-"""Files of tensors and a JSON description, in the safetensors format. Nothing in a file is run."""
+"""Trained models in files: tensors in safetensors, and how the model is built in its JSON header. Nothing is run."""
 
 from __future__ import annotations
 
-import json
-import os
+import inspect
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as as_bytes
-from torch import Tensor
+import torch
 
-from causal_pyro_models.errors import FormatError, MissingFileError, QueryError
+from causal_pyro_models.errors import CausalError, FormatError, ModelError
+from causal_pyro_models.models.registry import CLASSES, KINDS
+from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.storage import read_file, write_file
+
+FORMAT = "causal_pyro_models.save"
+VERSION = 2
+LARGEST = 1_000_000  # size that a description may ask for
 
 
-def write_file(
-    path: str | PathLike[str], kind: str, version: int, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> None:
-    """Write a file as a whole or not at all, even where the power fails half way.
+def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
+    """Write a model of any family, or of mixed ones, to a file, to be read by ``load``.
 
     Args:
-        path: the file; one that exists is replaced.
-        kind: what the file is, read back by :func:`read_file`.
-        version: of the format of this kind.
-        description: what JSON can hold.
-        tensors: by name.
+        model: a ``CausalFlow`` or another ``StructuralCausalModel``; nodes of one's own need ``register``.
+        path: the file; by custom it ends in ``.safetensors``. One that exists is replaced.
 
     Raises:
+        ModelError: the model is of a family that has no file format, or has a part that is not registered.
         MissingFileError: there is no such folder.
         QueryError: the path is that of a folder, or cannot be written.
     """
-    check_path(path)
-    if Path(path).is_dir():
-        raise QueryError(f"{str(path)!r} is a folder: name a file in it, such as model.safetensors.")
-    if not Path(path).parent.is_dir():
-        raise MissingFileError(f"there is no folder {Path(path).parent} to write {path} to: make it first.")
-    header = {"format": kind, "version": str(version), "description": json.dumps(description)}
-    content = as_bytes({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, metadata=header)
-    try:
-        _replace(Path(path), content)
-    except (OSError, ValueError) as error:
-        raise QueryError(f"{str(path)!r} cannot be written ({error}): name another file.") from error
+    if not isinstance(model, StructuralCausalModel):
+        raise ModelError(
+            f"save writes a StructuralCausalModel, such as a CausalFlow, got {type(model).__name__}. Save its "
+            f"state_dict() beside the code that builds it."
+        )
+    description = {"model": described(model), "imputed": list(model.imputer.names) if model.imputer else []}
+    write_file(path, FORMAT, VERSION, description, model.state_dict())
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename; both are on the disk when this returns."""
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def load(path: str | PathLike[str]) -> StructuralCausalModel:
+    """The model in a file that ``save`` wrote, bit for bit, on the CPU.
 
-
-def read_file(path: str | PathLike[str], kind: str, version: int) -> tuple[Any, dict[str, Tensor]]:
-    """The description and the tensors in a file that :func:`write_file` wrote.
+    Args:
+        path: the file.
 
     Raises:
-        FormatError: the file is truncated, or of another kind or version.
+        FormatError: the file is truncated, of another kind or version, or its parts contradict each other.
         MissingFileError: there is no such file.
     """
-    check_path(path)
-    if not Path(path).is_file():
-        raise MissingFileError(f"there is no file {str(path)!r}: give the path that it was saved under.")
+    description, tensors = read_file(path, FORMAT, VERSION)
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FormatError(f"{path} is no safetensors file, or is truncated ({error}): save it again.") from error
-    if header.get("format") != kind:
-        raise FormatError(f"{path} was not written by {kind}: its header has no format {kind!r}.")
-    if header.get("version") != str(version):
+        with torch.device("meta"):  # no memory is taken for what a header claims
+            model = restored(description["model"])
+            if not isinstance(model, StructuralCausalModel):
+                raise ModelError(f"it holds {type(model).__name__}")
+            model.impute_with(description["imputed"])
+        model.load_state_dict(tensors, assign=True)
+    except (CausalError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise FormatError(
-            f"{path} has version {header.get('version')!r} of the format, this release reads version {version}. "
-            f"Use the release that wrote it, or train the model again."
-        )
-    try:
-        return json.loads(header["description"]), tensors
-    except (KeyError, ValueError, RecursionError) as error:
-        raise FormatError(
-            f"{path} does not describe what it holds ({type(error).__name__}: {error!s:.240}): save it again."
+            f"{path} does not describe a model that fits its tensors ({type(error).__name__}: {error!s:.240}): save "
+            f"the model again."
         ) from error
+    _check_tensors(path, model)
+    return model
 
 
-def check_path(path: object) -> None:
-    """Refuse what is no path."""
-    if not isinstance(path, str | PathLike):
-        raise QueryError(f"the path of a file must be a string or a path, got {path!r:.80}.")
+def described(part: Any) -> Any:
+    """How an object is built, in what JSON can hold.
+
+    Raises:
+        ModelError: a part of it is not registered.
+    """
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, list | tuple):
+        return [described(item) for item in part]
+    if isinstance(part, Mapping):
+        return {"items": [[described(key), described(value)] for key, value in part.items()]}
+    if isinstance(part, type) and part in CLASSES.values():
+        return {"class": part.__name__}
+    kind: type = type(part)
+    if KINDS.get(kind.__name__) is not kind:
+        raise ModelError(
+            f"{kind.__name__} has no place in files of models: decorate it with "
+            f"causal_pyro_models.register, "
+            f"or save the model's state_dict() beside the code that builds it."
+        )
+    if missing := [name for name in _settings(kind) if not hasattr(part, name)]:
+        raise ModelError(f"{kind.__name__} does not keep its setting {missing[0]!r} as an attribute, which files need.")
+    return {"kind": kind.__name__, "settings": {name: described(getattr(part, name)) for name in _settings(kind)}}
+
+
+def restored(description: Any) -> Any:
+    """The object that was described.
+
+    Raises:
+        ModelError: the description is of no such object.
+    """
+    if isinstance(description, list):
+        return tuple(restored(item) for item in description)
+    if not isinstance(description, dict):
+        if isinstance(description, int) and abs(description) > LARGEST:
+            raise ModelError(f"no setting is as large as {description}")
+        return description
+    if "items" in description:
+        return {restored(key): restored(value) for key, value in description["items"]}
+    if "class" in description:
+        return CLASSES[description["class"]]
+    kind, settings = KINDS[description["kind"]], description["settings"]
+    if settings.keys() != set(_settings(kind)):
+        raise ModelError(f"{kind.__name__} has the settings {_settings(kind)}, got {list(settings)}")
+    labels = settings.get("labels")
+    if labels == []:
+        raise ModelError(f"{kind.__name__} has no labels")
+    built = {name: restored(value) for name, value in settings.items() if name != "labels"}
+    return kind(**built) if labels is None else kind(**built, labels=tuple(labels))
+
+
+def _settings(kind: type) -> list[str]:
+    return [name for name in inspect.signature(kind).parameters]
+
+
+def _check_tensors(path: str | PathLike[str], model: StructuralCausalModel) -> None:
+    kinds = {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()}
+    if len(kinds) > 1:
+        raise FormatError(f"{path} has tensors of the types {sorted(map(str, kinds))}, expected one floating type.")
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point() or not bool(torch.isfinite(parameter).all()):
+            raise FormatError(f"{path} has values in {name} that are not finite.")

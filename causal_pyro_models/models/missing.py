@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from causal_pyro_models.data.batches import Batch, Values
+from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.models.data import Batch
-from causal_pyro_models.models.latent import weighing
-from causal_pyro_models.models.variables import Continuous, Variable
-
-if TYPE_CHECKING:
-    from causal_pyro_models.models.structural import Node, StructuralCausalModel
+from causal_pyro_models.models.networks.scalar_flow import Spline
+from causal_pyro_models.models.node import Node, node_for
 
 DRAWS = 8  # of the missing values of a unit, at every step of a training
 RESAMPLED = 32  # of which one is chosen, where a single completed table is needed
 HIDDEN = (32, 32)
 MIN_ROWS = 20  # to start a proposal from
 GUIDE = "missing values"  # the term of the loss that trains the guide
-
-Values = Mapping[str, Tensor]
 
 
 class Imputer(nn.Module):
@@ -42,9 +38,6 @@ class Imputer(nn.Module):
     """
 
     def __init__(self, variables: Mapping[str, Variable], names: Sequence[str]) -> None:
-        from causal_pyro_models.models.flow import node_for  # which stands on models that have an imputer
-        from causal_pyro_models.models.scalar_flow import Spline
-
         super().__init__()
         self.names = tuple(names)
         proposals = []
@@ -110,7 +103,25 @@ class Imputer(nn.Module):
                 node.initialise(value, self._inputs(name, rows.values, rows.missing))
 
 
-def bound(model: StructuralCausalModel, batch: Batch, progress: float) -> dict[str, Tensor]:
+class Incomplete(Protocol):
+    """A model of data that miss values: a ``StructuralCausalModel``.
+
+    Attributes:
+        imputer: the guide for missing values; None where there are none.
+    """
+
+    imputer: Imputer | None
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained."""
+
+    def unit_losses(
+        self, values: Values, intervened: Values, progress: float, *, pointwise: bool = False
+    ) -> dict[str, Tensor]:
+        """The loss of each unit and variable where values are complete; see ``StructuralCausalModel``."""
+
+
+def bound(model: Incomplete, batch: Batch, progress: float) -> dict[str, Tensor]:
     """The mean loss of each variable where some values are missing at random, in units with weights.
 
     The terms sum to minus an importance-weighted bound on the log-likelihood of what is observed. Their gradient is the
@@ -140,7 +151,7 @@ def bound(model: StructuralCausalModel, batch: Batch, progress: float) -> dict[s
     return {n: reduce(torch.add, [(w * losses[n]).sum() for w, losses in parts if n in losses]) for n in names}
 
 
-def _incomplete(model: StructuralCausalModel, batch: Batch, progress: float) -> dict[str, Tensor]:
+def _incomplete(model: Incomplete, batch: Batch, progress: float) -> dict[str, Tensor]:
     """The terms of :func:`bound` for each of some units that miss something."""
     _, log_weights, losses, log_q = _proposed(model, batch, progress, DRAWS)
     share = log_weights.detach().softmax(0)
@@ -152,26 +163,25 @@ def _incomplete(model: StructuralCausalModel, batch: Batch, progress: float) -> 
 
 
 def _proposed(
-    model: StructuralCausalModel, batch: Batch, progress: float, draws: int
+    model: Incomplete, batch: Batch, progress: float, draws: int
 ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], Tensor]:
     """Completed values, their log importance weights, and what these are made of, ``(draws, units)`` each."""
     imputer = cast(Imputer, model.imputer)
     filled = imputer.draw(batch.values, batch.missing, draws)
-    with weighing(model):
-        losses = model.unit_losses(filled, batch.intervened, progress)
+    losses = model.unit_losses(filled, batch.intervened, progress, pointwise=True)
     log_q = imputer.log_prob(filled, batch.missing)
     return filled, -reduce(torch.add, losses.values()) - log_q, losses, log_q
 
 
 @torch.no_grad()
-def proposed(model: StructuralCausalModel, batch: Batch, draws: int) -> tuple[dict[str, Tensor], Tensor]:
+def proposed(model: Incomplete, batch: Batch, draws: int) -> tuple[dict[str, Tensor], Tensor]:
     """Completed values ``(draws, units, *event)``, and their log importance weights ``(draws, units)``."""
     filled, log_weights, *_ = _proposed(model, batch, 1.0, draws)
     return filled, log_weights
 
 
 @torch.no_grad()
-def completed(model: StructuralCausalModel, batch: Batch) -> Batch:
+def completed(model: Incomplete, batch: Batch) -> Batch:
     """The batch with one draw from the posterior of its missing values in their place."""
     if not batch.missing:
         return batch

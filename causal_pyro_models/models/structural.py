@@ -2,94 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from functools import reduce
 from typing import Any, cast
 
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
-from causal_pyro_models.errors import DataError, ModelError, checked_count, unknown_variable
+from causal_pyro_models.data.batches import Batch, Values, encode
+from causal_pyro_models.data.variables import Continuous, Variable, as_variable
+from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.adversary import Adversary
 from causal_pyro_models.models.confounder import Confounder, cliques
-from causal_pyro_models.models.data import Batch, encode
 from causal_pyro_models.models.missing import Imputer, bound, completed
-from causal_pyro_models.models.variables import Continuous, Variable, as_variable
-from causal_pyro_models.scm.exogenous import Exogenize
+from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.registry import register
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import noise_name, role
+from causal_pyro_models.validation import checked_count
 
 ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
-
-Values = Mapping[str, Tensor]
-
-
-class Node(nn.Module):
-    """A variable given its parents: a small Pyro submodel, whose networks are built when a model connects it.
-
-    A family whose noise is exact given the value implements ``distribution``. One with latents of its own implements
-    ``forward``, which samples them under ``name.z``, the ``guide`` over their noise, and ``loss``.
-
-    Args:
-        variable: what kind of variable it is, which says how its data are read.
-    """
-
-    adversarial = False  # whether it is trained against critics
-
-    def __init__(self, variable: Variable = Continuous()) -> None:
-        super().__init__()
-        self.variable = variable
-
-    def connect(self, parents: Mapping[str, Variable]) -> None:
-        """Build what depends on the parents' kinds. Called once, by the model that the node becomes part of."""
-
-    def distribution(self, parents: Values) -> TorchDistributionMixin:
-        """The distribution of the variable given its parents' values, batched like them."""
-        raise ModelError(f"{type(self).__name__} has no distribution: write a class of Node that says it.")
-
-    def forward(self, name: str, parents: Values) -> Tensor:
-        """Issue the sample statement ``name``."""
-        return pyro.sample(name, self.distribution(parents))
-
-    def guide(self, name: str, value: Tensor, parents: Values) -> None:
-        """Sample the noise of the node's latents given the value of ``name``; nothing where it has none."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether ``initialise`` left nothing to train."""
-        return False
-
-    def log_prob(self, value: Tensor, parents: Values) -> Tensor:
-        """Log density of values given the parents, ``(...)``."""
-        return cast(Tensor, self.distribution(parents).log_prob(value))
-
-    def loss(self, value: Tensor, parents: Values, progress: float) -> Tensor:
-        """What training minimises, per unit; ``progress`` is the share of the training that is done."""
-        return -self.log_prob(value, parents)
-
-    def initialise(self, value: Tensor, parents: Values) -> None:
-        """Start afresh as the simplest model of the data that the family has. By default the weights stay."""
-
-    def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
-        """Settle what held-out units decide once the training is over. By default nothing."""
-
-    @torch.no_grad()
-    def keep_if_better(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
-        """Return to the simple model of ``initialise``, unless the trained one does better on held-out units.
-
-        Better by half a standard error of the mean gain: a whole one turns back too many nodes of small data, none at
-        all leaves the networks of linear ones in place.
-        """
-        simple = copy.deepcopy(self)
-        simple.initialise(value, parents)
-        gain = simple.loss(held_out, held_out_parents, 1.0) - self.loss(held_out, held_out_parents, 1.0)
-        if gain.mean() < 0.5 * gain.std() / len(gain) ** 0.5:
-            self.load_state_dict(simple.state_dict())
 
 
 def check_graph(graph: object) -> None:
@@ -129,6 +63,7 @@ def checked_variables(graph: CausalGraph, variables: object) -> dict[str, Variab
     return {name: as_variable(name, variables[name]) for name in graph.variables}
 
 
+@register
 class StructuralCausalModel(nn.Module):
     """A Pyro model of one unit: its nodes, run in the topological order of a graph.
 
@@ -163,7 +98,6 @@ class StructuralCausalModel(nn.Module):
         self.confounder_dim = checked_count(confounder_dim, "confounder_dim")
         self.variables: dict[str, Variable] = {name: nodes[name].variable for name in graph.variables}
         self.cliques = cliques(graph)
-        self._held: dict[str, Tensor] = {}
         if clash := [name for name in self.cliques if name in self.variables]:
             raise ModelError(f"the variable {clash[0]!r} has the name of a hidden cause: rename it.")
         hidden = Continuous(self.confounder_dim)
@@ -194,26 +128,22 @@ class StructuralCausalModel(nn.Module):
     def _parents(self, name: str, values: Values) -> dict[str, Tensor]:
         return {cause: values[cause] for cause in self._causes[name]}
 
-    def forward(self) -> dict[str, Tensor]:
-        """The Pyro model: a value for each hidden cause and variable of one unit."""
+    def forward(self, held: Values | None = None) -> dict[str, Tensor]:
+        """The Pyro model: a value for each hidden cause and variable of one unit.
+
+        Args:
+            held: values of variables whose nodes are not to be run.
+        """
+        held = held or {}
         values = {name: confounder(name) for name, confounder in self.confounders.items()}
         nodes = self.nodes
         for name in self.graph.topological_order:
-            if name in self._held:
+            if name in held:
                 event_dim = len(self.variables[name].event_shape)
-                values[name] = pyro.deterministic(name, self._held[name], event_dim=event_dim)
+                values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
             else:
                 values[name] = nodes[name](name, self._parents(name, values))
         return values
-
-    @contextmanager
-    def holding(self, values: Values) -> Iterator[None]:
-        """Inside, the model's variables have these values, and their nodes are not run."""
-        self._held = dict(values)
-        try:
-            yield
-        finally:
-            self._held = {}
 
     def guide(self, evidence: Values) -> None:
         """The approximate posterior of all hidden noise given evidence on some variables, as a Pyro guide.
@@ -272,7 +202,7 @@ class StructuralCausalModel(nn.Module):
             given = ", ".join(f"{name!r}: {tuple(shape)}" for name, shape in shapes.items())
             raise DataError(f"the values do not broadcast to one shape: {given}.") from None
 
-    # Training, see ``causal_pyro_models.inference.training.Trainable`` ----------------------------------------------
+    # Training, see ``training.fitting.Trainable`` ----------------------------------------------
 
     def encode(self, data: Any) -> Batch:
         """Data as a batch, checked, on the model's device and in its precision; see ``models.data.encode``.
@@ -356,19 +286,39 @@ class StructuralCausalModel(nn.Module):
         return {name: (batch.weight * loss).mean() / batch.weight.mean() for name, loss in losses.items()}
 
     def unit_losses(
-        self, values: Values, intervened: Values, progress: float, without: Collection[str] = ()
+        self,
+        values: Values,
+        intervened: Values,
+        progress: float,
+        without: Collection[str] = (),
+        pointwise: bool = False,
     ) -> dict[str, Tensor]:
-        """The terms of :meth:`losses` for each unit, ``(..., units)``, where values are complete."""
+        """The terms of :meth:`losses` for each unit, ``(..., units)``, where values are complete.
+
+        Args:
+            values: a value ``(..., units, *event)`` for every variable.
+            intervened: ``(units,)``, true where the variable was set from outside.
+            progress: the share of the training that is done.
+            without: variables to leave out.
+            pointwise: whether the terms are those of one draw of the latents, whose sum is minus the logarithm of its
+                importance weight.
+        """
         values, losses = dict(values), {}
         for name, confounder in self.confounders.items():
-            values[name], losses[name] = confounder.draw_given(values, intervened)
+            values[name], losses[name] = confounder.draw_given(values, intervened, pointwise)
         names = [name for name in self.nodes if name not in without]
-        for name, loss in self._node_losses(names, values, progress).items():
+        for name, loss in self._node_losses(names, values, progress, pointwise).items():
             losses[name] = loss.masked_fill(intervened[name], 0.0) if name in intervened else loss
         return losses
 
-    def _node_losses(self, names: Collection[str], values: Values, progress: float) -> dict[str, Tensor]:
-        return {name: self.nodes[name].loss(values[name], self._parents(name, values), progress) for name in names}
+    def _node_losses(
+        self, names: Collection[str], values: Values, progress: float, pointwise: bool
+    ) -> dict[str, Tensor]:
+        found = {}
+        for name in names:
+            loss = self.nodes[name].draw_loss if pointwise else self.nodes[name].loss
+            found[name] = loss(values[name], self._parents(name, values), progress)
+        return found
 
     @torch.no_grad()
     def finish(self, train: Batch, validation: Batch) -> None:
@@ -380,10 +330,6 @@ class StructuralCausalModel(nn.Module):
             seen, unseen = (batch[self._telling(name, batch)].values for batch in (train, validation))
             if len(unseen[name]) > 1:
                 node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
-
-    def adversary(self, train: Batch) -> Adversary | None:
-        """What trains the adversarial nodes after the likelihood; None where there are none."""
-        return Adversary(self, train) if any(node.adversarial for node in self.nodes.values()) else None
 
 
 def _check_nodes(graph: CausalGraph, nodes: object) -> None:

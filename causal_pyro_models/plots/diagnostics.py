@@ -8,8 +8,8 @@ import numpy as np
 
 from causal_pyro_models.errors import DataError
 from causal_pyro_models.inference.calibration import BINS, Calibration, ecdf_band
-from causal_pyro_models.inference.training import FitResult
 from causal_pyro_models.plots.style import BLUE, GREY, INK, PALE, VERMILLION, expect, new_axes, styled
+from causal_pyro_models.training.loop import FitResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.inference.draws import Draws, Worlds
-from causal_pyro_models.inference.estimate import Estimate
 from causal_pyro_models.plots.style import (
     BLUE,
     CYCLE,
@@ -161,7 +161,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
 
     Example:
         >>> import torch
-        >>> from causal_pyro_models.inference.estimate import Estimate
+        >>> from causal_pyro_models.estimate import Estimate
         >>> y = torch.tensor([0.0, 1.0, 4.0])
         >>> curve = Estimate("dose_response", y, y / 10, (y - 0.2, y + 0.2), over="X", labels=(0.0, 1.0, 2.0))
         >>> plot_dose_response(curve, "Y (mg)").get_ylabel()

@@ -14,6 +14,7 @@ from causal_pyro_models.errors import (
     QueryError,
     UnknownVariableError,
 )
+from causal_pyro_models.estimators import Bootstrap, aipw, g_formula, ipw
 from causal_pyro_models.graph import (
     adjustment_sets,
     closest_separator,
@@ -23,8 +24,9 @@ from causal_pyro_models.graph import (
     minimum_separator,
     optimal_adjustment_set,
 )
-from causal_pyro_models.identification import JointTable, ate_bounds, bounds, identify, pn_bounds, test_graph
-from causal_pyro_models.inference import Bootstrap, aipw, g_formula, ipw, joint_table
+from causal_pyro_models.identification import JointTable, ate_bounds, bounds, identify, pn_bounds
+from causal_pyro_models.independence import test_graph
+from causal_pyro_models.inference import joint_table
 from causal_pyro_models.scm.zoo import discrete
 from tests.bad_input.case import Bad
 
@@ -84,7 +86,7 @@ ON_DATA = [
             ("adjustment without covariates or a graph", QueryError, ("adjustment=", "graph="), (DATA, ARMS, "Y"), {}),
             ("adjustment for what is not valid", NoValidSetError, ("X <- Z -> Y",), (DATA, ARMS, "Y"), {"graph": GRAPH, "adjustment": []}),
             ("adjustment for an unknown column", UnknownVariableError, ("'Q'",), (DATA, ARMS, "Y"), {"adjustment": "Q"}),
-            ("adjustment for two treatments", InterventionError, ("one column",), (DATA, {**ARMS, "M": (0, 1)}, "Y"), {"adjustment": "Z"}),
+            ("adjustment for two treatments", InterventionError, ("one name",), (DATA, {**ARMS, "M": (0, 1)}, "Y"), {"adjustment": "Z"}),
             ("adjustment with an impossible level", QueryError, ("level", "1.5"), (DATA, ARMS, "Y"), {"adjustment": "Z", "level": 1.5}),
         ]
     ),

@@ -5,8 +5,8 @@ import pathlib
 import tempfile
 
 from causal_pyro_models.cli.inputs import assignments, read_graph, read_table
+from causal_pyro_models.data import Binary, Continuous
 from causal_pyro_models.errors import DataError, GraphError, QueryError, UnknownVariableError
-from causal_pyro_models.models import Binary, Continuous
 from tests.bad_input.case import Bad
 
 TABLE = b"X,Y\n" + b"1.5,2.5\n" * 1_000

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from causal_pyro_models import CausalFlow, CausalGraph, StructuralCausalModel, abduct, counterfactual, fit, load, save
+from causal_pyro_models.data import Binary, Categorical, Continuous, Intervened, Pairs, infer_variables
 from causal_pyro_models.errors import (
     DataError,
     EvidenceError,
@@ -23,18 +24,7 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from causal_pyro_models.inference import impute
-from causal_pyro_models.models import (
-    Binary,
-    Categorical,
-    Continuous,
-    Intervened,
-    LocationScale,
-    Node,
-    Pairs,
-    Spline,
-    infer_variables,
-    io,
-)
+from causal_pyro_models.models import LocationScale, Node, Spline, files
 from tests.bad_input.case import Bad
 
 nan, inf = float("nan"), float("inf")
@@ -224,7 +214,7 @@ def described(description, version="2", format="causal_pyro_models.save"):
 
 def description(**changes):
     """That of a flow of one variable, with some settings changed."""
-    settings = io.described(CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}, LocationScale(), hidden=(4,)))
+    settings = files.described(CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}, LocationScale(), hidden=(4,)))
     return {"model": {**settings, "settings": {**settings["settings"], **changes}}, "imputed": []}
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import torch
 
 from causal_pyro_models import ImportanceSampling, abduct, diagnose, sample, sbc, to_inference_data
+from causal_pyro_models.data import Continuous
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.errors import AbductionError, DataError, ModelError, QueryError, UnknownVariableError
 from causal_pyro_models.evaluation import agreement, correlation_gaps, distances, likelihood_gain, shifts
-from causal_pyro_models.models import Continuous
 from tests.bad_input.case import Bad
 from tests.bad_input.learned import flow
 from tests.bad_input.models import negative_scale, silent

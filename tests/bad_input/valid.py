@@ -35,7 +35,8 @@ from causal_pyro_models import (
     save,
     worlds,
 )
-from causal_pyro_models.models import Binary, Categorical, Continuous, LocationScale, Spline, infer_variables
+from causal_pyro_models.data import Binary, Categorical, Continuous, infer_variables
+from causal_pyro_models.models import LocationScale, Spline
 from causal_pyro_models.plots import plot_counterfactual, plot_marginals
 from causal_pyro_models.scm.zoo import discrete, linear as linear_zoo
 from tests.bad_input.case import Good

@@ -7,11 +7,11 @@ from scipy.stats import binom, t
 
 from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
 from causal_pyro_models.cli.study import Settings, fit_study
+from causal_pyro_models.data import Continuous
+from causal_pyro_models.effects.averages import ate
 from causal_pyro_models.errors import QueryError
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.inference.effects import ate
-from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.models import Continuous
 from tests.cli.command import linear
 
 CHAIN = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "Y")])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from causal_pyro_models.cli.inputs import MIN_ROWS, MIN_VARIED, asked, kinds, matched, read_graph, read_table
+from causal_pyro_models.data import Binary, Categorical, Continuous
 from causal_pyro_models.errors import DataError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Categorical, Continuous
 from tests.cli.command import MIXED_EDGES, MIXED_GRAPH, linear, mixed
 
 # Tables ---------------------------------------------------------------------------------------------------------------

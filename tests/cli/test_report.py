@@ -11,8 +11,8 @@ from scipy.stats import t
 from causal_pyro_models.cli.fit_check import check_fit
 from causal_pyro_models.cli.report import Report, between, digits_for, number as printed
 from causal_pyro_models.cli.study import HELD_OUT, SIMULATED, Settings, fit_study
+from causal_pyro_models.data import Binary, Continuous
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Continuous
 from tests.cli.command import (
     FEW,
     LINEAR_GRAPH,

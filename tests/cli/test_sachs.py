@@ -9,9 +9,9 @@ import pytest
 from causal_pyro_models.cli.report import Report, number as printed
 from causal_pyro_models.cli.sachs import compare_interventions, readings
 from causal_pyro_models.cli.study import Settings, fit_study
+from causal_pyro_models.data import Continuous
 from causal_pyro_models.datasets import Sachs, sachs
 from causal_pyro_models.evaluation import shifts
-from causal_pyro_models.models import Continuous
 from tests.cli.command import number, tables
 
 CELLS = sachs()

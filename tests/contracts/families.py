@@ -10,18 +10,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from causal_pyro_models.data.variables import Binary, Categorical, Continuous
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.inference import fit
-from causal_pyro_models.models.additive import AdditiveNoiseNode, NeuralCausalModel
-from causal_pyro_models.models.flow import CausalFlow, node_for
-from causal_pyro_models.models.gan import CausalGAN, GANNode
-from causal_pyro_models.models.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
-from causal_pyro_models.models.regression import Linear, Network, Smooth
-from causal_pyro_models.models.scalar_flow import LocationScale, Spline
+from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
+from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
+from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
+from causal_pyro_models.models.node import node_for
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.nodes.flow import CausalFlow
+from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
+from causal_pyro_models.models.nodes.vae import CausalVAE, VAENode
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.models.vae import CausalVAE, VAENode
-from causal_pyro_models.models.variables import Binary, Categorical, Continuous
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.training import fit
 
 UNITS = 400
 SCALARS = {"X": Continuous(), "B": Binary(), "K": Categorical(3), "Y": Continuous()}

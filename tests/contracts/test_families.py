@@ -13,8 +13,8 @@ from pyro.infer import Trace_ELBO
 from scipy.stats import kstest
 
 import causal_pyro_models as cpm
+from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.models.data import Batch
 from causal_pyro_models.seeding import seeded
 from tests.contracts.families import FAMILIES, model_of, table, trained
 

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, strategies as st
 from scipy.stats import ks_2samp, norm
 
+from causal_pyro_models.data import Binary, Categorical, Continuous
 from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
 from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import Binary, Categorical, Continuous
-from causal_pyro_models.models.structural import Node, StructuralCausalModel
+from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.structural import StructuralCausalModel
 
 CHAIN = CausalGraph.from_edges([("X", "Y")])
 

@@ -8,7 +8,13 @@ from scipy import stats
 
 from causal_pyro_models.errors import DataError, GraphError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph, is_minimal_separator
-from causal_pyro_models.identification.graph_tests import (
+from causal_pyro_models.identification.implications import (
+    local_independences,
+    pairwise_independences,
+    verma_constraints,
+)
+from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.independence import (
     ChiSquared,
     benjamini_hochberg,
     canonical_correlation_test,
@@ -17,12 +23,6 @@ from causal_pyro_models.identification.graph_tests import (
     test_graph as check_graph,
     verma_test,
 )
-from causal_pyro_models.identification.implications import (
-    local_independences,
-    pairwise_independences,
-    verma_constraints,
-)
-from causal_pyro_models.identification.tables import Tabulator
 from tests.graph.oracles import disjoint_queries
 from tests.graph.strategies import generators, random_graph
 from tests.identification.oracles import random_admg, random_model

@@ -6,9 +6,9 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.protocol import MixedGraph
 from causal_pyro_models.identification import Probability, parse, rule_1, rule_2, rule_3
 from causal_pyro_models.identification.expression import terms
-from causal_pyro_models.identification.mixed import MixedGraph
 from causal_pyro_models.identification.random_laws import random_laws
 from causal_pyro_models.identification.rules import licence
 from causal_pyro_models.identification.tables import Tabulator

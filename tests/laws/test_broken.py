@@ -14,7 +14,7 @@ from torch import distributions as td
 from torch.nn.functional import one_hot
 
 from causal_pyro_models import Mechanism, mechanism
-from causal_pyro_models.scm.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from tests.laws import laws
 from tests.laws.laws import Study, predictions_by_hand
 from tests.laws.strategies import random_scm

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from causal_pyro_models import ImportanceSampling, abduct, ate, counterfactual, fit, intervene, sample
+from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.confounder import cliques
-from causal_pyro_models.models.data import Batch
-from causal_pyro_models.models.flow import CausalFlow, FlowNode
-from causal_pyro_models.models.structural import Node, StructuralCausalModel
+from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.nodes.flow import CausalFlow, FlowNode
+from causal_pyro_models.models.structural import StructuralCausalModel
 
 CHAIN = CausalGraph(["X", "Y"], [("X", "Y")])
 CONFOUNDED = CausalGraph(["X", "Y"], [("X", "Y")], [("X", "Y")])

@@ -15,11 +15,10 @@ from scipy.stats import ks_2samp
 
 from causal_pyro_models.datasets.protein_signalling import sachs
 from causal_pyro_models.errors import CausalError, DataError, UnknownVariableError
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.calibration import Calibration
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
-from causal_pyro_models.inference.estimate import Estimate
-from causal_pyro_models.inference.training import FitResult
 from causal_pyro_models.plots import (
     plot_counterfactual,
     plot_dose_response,
@@ -30,6 +29,7 @@ from causal_pyro_models.plots import (
     plot_ranks,
 )
 from causal_pyro_models.plots.style import VERMILLION
+from causal_pyro_models.training.loop import FitResult
 
 matplotlib.use("Agg")
 RNG = np.random.default_rng(0)

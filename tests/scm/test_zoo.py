@@ -24,7 +24,7 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from causal_pyro_models.scm import mechanism, zoo
-from causal_pyro_models.scm.interventions import potential
+from causal_pyro_models.scm.handlers.interventions import potential
 from causal_pyro_models.scm.zoo.coupling import gumbel_max_joint, quantile_joint
 
 STRUCTURES = ("chain", "fork", "collider", "triangle", "confounded", "front_door", "instrument", "mediation", "simpson")

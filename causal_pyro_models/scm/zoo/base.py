@@ -10,16 +10,10 @@ import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 
-from causal_pyro_models.errors import (
-    CausalError,
-    InterventionError,
-    ModelError,
-    QueryError,
-    checked_count,
-    unknown_variable,
-)
+from causal_pyro_models.errors import CausalError, InterventionError, ModelError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.scm.interventions import Intervention, Potential, potential
+from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, potential
+from causal_pyro_models.validation import checked_arms, checked_count
 
 Array = NDArray[np.float64]
 Do = Mapping[str, Intervention]
@@ -194,11 +188,7 @@ class SolvedSCM(AnalyticSCM, Generic[L]):
 
 
 def _arms(treatment: Treatment) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not isinstance(treatment, Mapping):
-        raise InterventionError(f"treatment must be a dict from variable to (control, treated), got {treatment!r:.80}.")
-    for name, values in treatment.items():
-        if not isinstance(values, Sequence) or len(values) != 2:
-            raise InterventionError(f"treatment {name!r} must be a pair (control, treated), got {values!r}.")
+    treatment = checked_arms(treatment)
     return {name: pair[0] for name, pair in treatment.items()}, {name: pair[1] for name, pair in treatment.items()}
 
 

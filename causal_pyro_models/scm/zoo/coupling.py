@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.scm.mechanisms import quantile
+from causal_pyro_models.scm.mechanisms.registry import quantile
 from causal_pyro_models.scm.zoo.base import Array
 
 

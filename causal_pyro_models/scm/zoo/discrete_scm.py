@@ -209,7 +209,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
         """P(event in the world ``do`` | evidence on the factual world).
 
         Example:
-            >>> from causal_pyro_models.scm.interventions import potential
+            >>> from causal_pyro_models.scm.handlers.interventions import potential
             >>> from causal_pyro_models.scm.zoo import discrete
             >>> nested = {"X": 1, "M": potential("M", do={"X": 0})}
             >>> round(discrete.mediation().counterfactual_probability({"Y": 1}, do=nested), 6)

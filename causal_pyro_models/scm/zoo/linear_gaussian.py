@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import torch
 
 from causal_pyro_models.errors import EvidenceError, InterventionError, ModelError, unknown_variable
-from causal_pyro_models.scm.interventions import Potential
+from causal_pyro_models.scm.handlers.interventions import Potential
 from causal_pyro_models.scm.zoo.base import Array, Do, SolvedSCM, broadcast, finite
 
 

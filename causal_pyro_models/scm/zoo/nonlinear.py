@@ -11,10 +11,11 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch.distributions.transforms import SigmoidTransform
 
-from causal_pyro_models.errors import EvidenceError, InterventionError, checked_count
-from causal_pyro_models.scm.interventions import Potential
+from causal_pyro_models.errors import EvidenceError, InterventionError
+from causal_pyro_models.scm.handlers.interventions import Potential
 from causal_pyro_models.scm.zoo.base import AnalyticSCM, Array, Do, broadcast, finite
 from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def mediation() -> NonlinearSCM:
     its counterfactuals wrong.
 
     Example:
-        >>> from causal_pyro_models.scm.interventions import potential
+        >>> from causal_pyro_models.scm.handlers.interventions import potential
         >>> seen = {"X": 0.0, "M": 4.0, "Y": 4.0}  # noise of M: 4^2 = 16
         >>> nested = {"X": 0.0, "M": potential("M", {"X": 1.0})}
         >>> round(float(mediation().counterfactual(seen, nested)["M"]), 6)  # e^0.3 * 16^(1 / (2 + tanh 1))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from causal_pyro_models.errors import CausalError, EvidenceError, InterventionError, QueryError
-from causal_pyro_models.scm.interventions import Potential
+from causal_pyro_models.scm.handlers.interventions import Potential
 from causal_pyro_models.scm.zoo.base import Array, Do, finite
 from causal_pyro_models.scm.zoo.coupling import Coupling
 

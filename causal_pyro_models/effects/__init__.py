@@ -1,0 +1,28 @@
+"""Effects of interventions on any model: a verb for each question, each an ``Estimate`` with what it rests on.
+
+Effects that are computed from a table and a graph, without a model, belong in ``estimators``.
+"""
+
+from causal_pyro_models.effects.averages import ate, att, cate, ett, ite
+from causal_pyro_models.effects.causation import pn, pns, ps
+from causal_pyro_models.effects.dose_response import dose_response
+from causal_pyro_models.effects.mediation import cde, nde, nie, path_specific
+from causal_pyro_models.effects.ratios import odds_ratio, risk_ratio
+
+__all__ = [
+    "ate",
+    "att",
+    "cate",
+    "cde",
+    "dose_response",
+    "ett",
+    "ite",
+    "nde",
+    "nie",
+    "odds_ratio",
+    "path_specific",
+    "pn",
+    "pns",
+    "ps",
+    "risk_ratio",
+]

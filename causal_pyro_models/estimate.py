@@ -1,0 +1,142 @@
+"""What an effect comes to: a number, or one for each subgroup, grid point or unit, with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+SHOWN = 10  # entries of a vector that its repr lists
+
+
+class Identified(Protocol):
+    """What a query comes to in the distribution of the data: an ``Estimand``."""
+
+    @property
+    def query(self) -> object:
+        """What was asked."""
+
+    def text(self) -> str:
+        """The expression that it equals."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an answer rests on.
+
+    Attributes:
+        query: what was asked, as a query of the data's graph.
+        estimands: what it equals in the distribution of the data; empty where it is not identifiable.
+        witness: the hedge or the conflict that stands in the way; None where it is identifiable.
+        reason: the same in words.
+    """
+
+    query: str
+    estimands: tuple[Identified, ...] = ()
+    witness: object = None
+    reason: str = ""
+
+    @property
+    def identified(self) -> bool:
+        """Whether data determine the answer, without the form of the model's distributions."""
+        return bool(self.estimands)
+
+    def __str__(self) -> str:
+        if self.identified:
+            return "identified from the data: " + "; ".join(
+                f"{estimand.query} = {estimand.text()}" for estimand in self.estimands
+            )
+        return f"rests on the form of the model, the data alone do not determine it: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An effect with its uncertainty.
+
+    The uncertainty is of one of two kinds. Where the effect is a number that simulation approaches (an effect in the
+    population of a fixed model), it is the Monte Carlo error. Where there is a posterior (evidence on units, or
+    population-level parameters), it is the posterior's: standard deviation and quantiles.
+
+    Attributes:
+        name: what was estimated.
+        value: a scalar, or ``(n,)`` with one entry for each label.
+        standard_error: of the same shape.
+        interval: lower and upper end, each of the same shape.
+        level: the probability of the interval.
+        draws: what the value is the mean of, ``(draws,)`` or ``(draws, n)``: posterior draws of the effect, or the
+            effects of simulated units (for a ratio of means its linearisation).
+        weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, n)``; None where all are equal.
+        bounds: lower and upper bound over all couplings of the noise that the model's own distributions allow; None
+            where the effect does not depend on the coupling, or no bounds are known.
+        over: what the labels are values of; None for a scalar.
+        labels: one for each entry of the value.
+        basis: what the answer rests on, identification from data or the form of the model; None where no graph of the
+            data was given.
+
+    Example:
+        >>> import torch
+        >>> Estimate("ate", torch.tensor(0.5012), torch.tensor(0.0103), (torch.tensor(0.481), torch.tensor(0.5214)))
+        ate = 0.501 ± 0.010 (95% interval 0.481 to 0.521)
+    """
+
+    name: str
+    value: torch.Tensor
+    standard_error: torch.Tensor
+    interval: tuple[torch.Tensor, torch.Tensor]
+    level: float = 0.95
+    draws: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+    bounds: tuple[torch.Tensor, torch.Tensor] | None = None
+    over: str | None = None
+    labels: tuple[Any, ...] = ()
+    basis: Basis | None = None
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        footer = [] if self.basis is None else [f"  {self.basis}"]
+        if self.over is None:
+            return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
+        lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]
+        more = [f"  ... {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+        return "\n".join([f"{self.name} by {self.over}:", *lines, *more, *footer])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        columns = {
+            "value": self.value,
+            "standard_error": self.standard_error,
+            "lower": self.interval[0],
+            "upper": self.interval[1],
+        }
+        if self.bounds is not None:
+            columns |= {"bound_lower": self.bounds[0], "bound_upper": self.bounds[1]}
+        table = {name: column.reshape(-1).tolist() for name, column in columns.items()}
+        if self.over is not None:
+            table = {"label": list(self.labels), **table}
+        return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+    def _text(self, row: dict[str, Any]) -> str:
+        """A line for one entry, its numbers to the second significant digit of the standard error."""
+        value, error = row["value"], row["standard_error"]
+        digits = ".4g"
+        if error > 1e-6 * abs(value):
+            digits = f".{max(0, 1 - math.floor(math.log10(error)))}f"
+        number = {name: f"{x:{digits}}" for name, x in row.items() if name not in ("label", "standard_error")}
+        text = f"{number['value']} ± {error:{digits}} ({100 * self.level:g}% interval "
+        text += f"{number['lower']} to {number['upper']})"
+        if self.bounds is not None:
+            text += f", from {number['bound_lower']} to {number['bound_upper']} over all couplings"
+        return text
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for each label (one for a scalar): value, standard error, ends of the interval, bounds if any."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows()).rename(columns={"label": self.over})
+
+
+def _label(label: Any) -> str:
+    return f"{label:g}" if isinstance(label, float) else str(label)

@@ -1,0 +1,125 @@
+"""Identified estimands from models and from data."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pandas as pd
+
+from causal_pyro_models.errors import DataError, ModelError
+from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.estimators.g_computation import GComputation, PlugIn, checked_columns
+from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
+from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod, Statistic, Uncertainty, estimated
+from causal_pyro_models.identification.evaluation import Question, Tables, evaluate_on
+from causal_pyro_models.identification.expression import Expression, Probability
+from causal_pyro_models.identification.joint import is_discrete
+from causal_pyro_models.identification.query import Query
+from causal_pyro_models.inference.enumeration import enumerated, is_finite
+from causal_pyro_models.inference.prediction import sample
+from causal_pyro_models.inference.program import inspect_model
+from causal_pyro_models.scm.sites import Model, as_numbers
+from causal_pyro_models.validation import checked_count
+
+SAMPLES = 20_000
+
+
+@evaluate_on.register(pd.DataFrame)
+def evaluate_on_table(
+    data: pd.DataFrame,
+    query: Query,
+    expression: Expression,
+    asked: Sequence[Question],
+    *,
+    uncertainty: Uncertainty | None = None,
+    regressor: Regressor | None = None,
+    classifier: Classifier | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+) -> Estimate:
+    """An estimand on data.
+
+    Args:
+        data: a row for each unit.
+        query, expression, asked: what is asked.
+        uncertainty: ``DeltaMethod()``, the default for discrete data without a learner, or ``Bootstrap()``, the default
+            elsewhere.
+        regressor, classifier: learn the factors of the estimand; by default frequencies take their place where all
+            columns are discrete, elsewhere linear and logistic regressions.
+        level: probability of the interval.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: data with gaps or without rows, or an estimand that stands on several distributions.
+        QueryError: a continuous estimand that regressions cannot evaluate.
+    """
+    _check_single(expression)
+    names = expression.names
+    checked_columns(data, sorted(names))
+    statistic: Statistic
+    if regressor is None and classifier is None and all(is_discrete(data[name]) for name in names):
+        statistic, usual = PlugIn(data, asked, names), DeltaMethod()
+    else:
+        learners = regressor or LeastSquares(), classifier or LogisticRegression()
+        statistic, usual = GComputation(data, asked, *learners, seed or 0), Bootstrap()  # type: ignore[assignment]
+    text = query.text()
+    return estimated(f"contrast of {text}" if len(asked) > 1 else text, statistic, uncertainty or usual, level, seed)
+
+
+@evaluate_on.register(cast(type, Callable))
+def evaluate_on_model(
+    model: Model,
+    query: Query,
+    expression: Expression,
+    asked: Sequence[Question],
+    *,
+    num_samples: int | None = None,
+    seed: int | None = None,
+    uncertainty: Uncertainty | None = None,
+    **options: Any,
+) -> float | Estimate:
+    """An estimand on a model: exact where it has finitely many states, otherwise on samples of it.
+
+    Args:
+        model: a callable with Pyro primitives, without arguments.
+        query, expression, asked: what is asked.
+        num_samples: None enumerates the model where that can be done, and otherwise draws 20,000.
+        seed: of the samples.
+        uncertainty: by default a bootstrap of 50 replicates.
+        options: as for data.
+
+    Raises:
+        DataError: an estimand that stands on several distributions.
+        QueryError: a continuous estimand that regressions cannot evaluate.
+        ModelError: the model does not have the variables of the estimand, or fails.
+    """
+    _check_single(expression)
+    names = expression.names
+    if num_samples is None and is_finite(program := inspect_model(model)):
+        tables = Tables({("", frozenset()): enumerated(program, sorted(names))}, names)
+        return float(sum(question.sign * tables.number(question) for question in asked))
+    data = _sampled(model, sorted(names), num_samples or SAMPLES, seed)
+    uncertainty = uncertainty or Bootstrap(50)
+    found: Estimate = evaluate_on_table(data, query, expression, asked, uncertainty=uncertainty, seed=seed, **options)
+    return found
+
+
+def _check_single(expression: Expression) -> None:
+    if any(isinstance(p, Probability) and (p.do or p.domain) for p in expression.walk()):
+        raise DataError(
+            "the estimand stands on several distributions: pass a dict of joint tables or DataFrames, such as "
+            "{('', ()): observed, ('', ('Z',)): randomised}."
+        )
+
+
+def _sampled(model: Model, names: Sequence[str], num_samples: int, seed: int | None) -> Any:
+    """Samples of some sites as a DataFrame."""
+    draws = sample(model, checked_count(num_samples, "num_samples", 2), seed)
+    columns = {}
+    for name in names:
+        value = as_numbers(draws[name])
+        if value.dim() != 1:
+            raise ModelError(
+                f"{name!r} has values of shape {tuple(value.shape[1:])}, expected numbers: split the site."
+            )
+        columns[name] = value.cpu().numpy()
+    return pd.DataFrame(columns)

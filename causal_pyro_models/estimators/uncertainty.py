@@ -1,0 +1,101 @@
+"""How sure an estimate from data is: by the bootstrap, or by the delta method."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from causal_pyro_models.errors import CausalError, DataError, QueryError
+from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_count, checked_level
+
+Array = NDArray[np.float64]
+
+
+class Statistic(ABC):
+    """A number that is computed from the rows of a data set."""
+
+    size: int
+
+    @abstractmethod
+    def value(self, rows: Any) -> float:
+        """The number on some of the rows, which may be repeated."""
+
+    def influence(self) -> Array:
+        """How much each row moves the number, ``(n,)`` with mean zero (its influence function).
+
+        Raises:
+            QueryError: it is not known.
+        """
+        raise QueryError(
+            "the delta method is for estimates with a known influence function: of discrete data without a regressor, "
+            "or by ipw and aipw. Use uncertainty=Bootstrap() here."
+        )
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Resampling of rows: the standard error is the spread of the replicates, the interval their quantiles.
+
+    Args:
+        replicates: how many resamples.
+
+    References:
+        Efron and Tibshirani (1993), An introduction to the bootstrap, chapter 13.
+    """
+
+    replicates: int = 300
+
+    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> tuple[float, Any]:
+        """The standard error, and the ends of the interval.
+
+        Raises:
+            DataError: more than one in ten resamples gives no number.
+        """
+        count = checked_count(self.replicates, "replicates", 2)
+        draws, failures = [], []
+        for _ in range(count):
+            try:
+                draws.append(statistic.value(rng.integers(0, statistic.size, statistic.size)))
+            except CausalError as error:
+                failures.append(error)
+        if len(failures) > count / 10:
+            raise DataError(f"{len(failures)} of {count} bootstrap samples fail, for example: {failures[0]}")
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        return float(np.std(draws, ddof=1)), (float(low), float(high))
+
+
+@dataclass(frozen=True)
+class DeltaMethod:
+    """The normal approximation: the standard error is the spread of the influence function over the root of n.
+
+    References:
+        van der Vaart (1998), Asymptotic statistics, chapter 3.
+    """
+
+    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> tuple[float, Any]:
+        """The standard error, and the ends of the interval."""
+        error = float(np.std(statistic.influence(), ddof=1) / statistic.size**0.5)
+        margin = NormalDist().inv_cdf((1 + level) / 2) * error
+        return error, (value - margin, value + margin)
+
+
+Uncertainty = Bootstrap | DeltaMethod
+
+
+def estimated(name: str, statistic: Statistic, uncertainty: Uncertainty, level: float, seed: int | None) -> Estimate:
+    """The value of a statistic on all rows, with its uncertainty."""
+    level = checked_level(level)
+    if not isinstance(uncertainty, Bootstrap | DeltaMethod):
+        raise QueryError(f"uncertainty must be Bootstrap(...) or DeltaMethod(), got {uncertainty!r:.80}.")
+    with seeded(seed):
+        rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    value = statistic.value(np.arange(statistic.size))
+    error, ends = uncertainty.spread(statistic, value, level, rng)
+    number, spread, low, high = (torch.tensor(x, dtype=torch.float64) for x in (value, error, *ends))
+    return Estimate(name, number, spread, (low, high), level)

@@ -1,0 +1,285 @@
+"""Bounds on what is not identifiable: the extremes over all models of a graph that agree with the joint law."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.expression import Term
+from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
+from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.response_types import ResponseTypes, Source, Worlds
+from causal_pyro_models.validation import checked_arms
+
+IDENTIFIED = 1e-7  # bounds that are closer than this are one number, which the solver approached from both sides
+
+Mixture = Sequence[tuple[float, Sequence[Term]]]
+"""A weighted sum of probabilities of conjunctions of events."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least and the greatest value that a quantity has in the models of a graph with a given joint law.
+
+    Attributes:
+        name: of the quantity.
+        lower, upper: the bounds; equal, but for rounding, where the quantity is identifiable.
+        sharp: whether each bound is attained by a model. Where not, the bounds hold but could be narrower: some
+            independences among hidden variables that no linear program can express were let go.
+
+    Example:
+        >>> Bounds("P(Y=1 | do(X=1))", 0.3, 0.8, True)
+        P(Y=1 | do(X=1)) from 0.3000 to 0.8000 (sharp)
+        >>> 0.5 in Bounds("ate", -0.2, 0.8, True)
+        True
+    """
+
+    name: str
+    lower: float
+    upper: float
+    sharp: bool
+
+    @property
+    def width(self) -> float:
+        """How far the bounds are apart."""
+        return self.upper - self.lower
+
+    def __contains__(self, value: float) -> bool:
+        return self.lower <= value <= self.upper
+
+    def __repr__(self) -> str:
+        return f"{self.name} from {self.lower:.4f} to {self.upper:.4f} ({'sharp' if self.sharp else 'not sharp'})"
+
+
+def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
+    """Bounds on a query, interventional or counterfactual, from the joint law of the observed variables.
+
+    The hidden variables of each district choose the response types of its members, in any way that brings about the
+    joint law; the query is linear in the law of the types of one district, or a ratio of two such, which a linear
+    program bounds. Where two districts matter it is bilinear, and bounded by branch and bound.
+
+    Args:
+        graph: an acyclic directed mixed graph.
+        joint: the law of its variables: a :class:`JointTable`, a DataFrame (its frequencies), or a law of the zoo.
+        query: such as ``"P(Y=1 | do(X=1))"`` or ``"P(Y_{X=0}=0 | X=1, Y=1)"``, every value given.
+
+    Raises:
+        QueryError: a value is left open, or there are too many response types.
+        DataError: a value that never occurs, or a law that no model of the graph has.
+        EvidenceError: the event conditioned on has probability zero.
+
+    References:
+        Balke and Pearl (1994), Counterfactual probabilities: computational methods, bounds and applications; Balke and
+        Pearl (1997), Bounds on treatment effects from studies with imperfect compliance; Sachs et al. (2023), A general
+        method for deriving tight symbolic bounds on causal effects.
+
+    Example:
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> joint = JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]])
+        >>> bounds(bow, joint, "P(Y=1 | do(X=1))")
+        P(Y=1 | do(X=1)) from 0.4000 to 0.9000 (sharp)
+    """
+    asked = Query.parse(query) if isinstance(query, str) else query
+    if not isinstance(asked, Query):
+        raise QueryError(f"expected a Query or its text, such as 'P(Y=1 | do(X=1))', got {type(query).__name__}.")
+    asked.check_names(graph)
+    events, given = ([_under(term, asked.treatment) for term in side] for side in (asked.outcome, asked.conditions))
+    return _solved(asked.text(), graph, joint, [(1.0, events + given)], [(1.0, given)] if given else [])
+
+
+def ate_bounds(
+    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
+) -> Bounds:
+    """Bounds on the average treatment effect E[Y_treated - Y_control].
+
+    Args:
+        graph, joint: see :func:`bounds`.
+        treatment: variable -> (control, treated); several variables together.
+        outcome: a variable whose states are numbers; or an event ``{"Y": 2}``, whose probability is compared.
+
+    Raises:
+        InterventionError: the treatment is not a dict from variable to a pair.
+        QueryError: the outcome has states that are no numbers, or is treated itself. Otherwise as :func:`bounds`.
+
+    References:
+        Balke and Pearl (1997), Bounds on treatment effects from studies with imperfect compliance.
+
+    Example:
+        >>> iv = CausalGraph(["Z", "X", "Y"], [("Z", "X"), ("X", "Y")], bidirected=[("X", "Y")])
+        >>> law = [[[0.36, 0.04], [0.03, 0.07]], [[0.09, 0.01], [0.12, 0.28]]]
+        >>> ate_bounds(iv, JointTable(["Z", "X", "Y"], law), {"X": (0, 1)}, "Y")
+        ate from 0.2800 to 0.6800 (sharp)
+    """
+    control, treated = _arms(graph, treatment)
+    table = as_table(joint, graph.variables)
+    worth = _worth(table, outcome, treatment)
+    name = outcome if isinstance(outcome, str) else next(iter(outcome))
+    objective = [
+        (sign * value, [Term(name, state, world)])
+        for sign, world in ((1.0, treated), (-1.0, control))
+        for state, value in worth
+    ]
+    return _solved("ate", graph, table, objective, [])
+
+
+def pn_bounds(
+    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
+) -> Bounds:
+    """Bounds on the probability of necessity P(not Y_control | X = treated, Y).
+
+    Args:
+        graph, joint: see :func:`bounds`.
+        treatment: one variable -> (control, treated).
+        outcome: a variable of states 0 and 1; or an event ``{"Y": 2}``.
+
+    Raises:
+        InterventionError, QueryError: as :func:`ate_bounds`. Otherwise as :func:`bounds`.
+
+    References:
+        Pearl (2009), Causality, definition 9.2.1; Tian and Pearl (2000), Probabilities of causation: bounds and
+        identification.
+
+    Example:
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> pn_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
+        pn from 0.0000 to 1.0000 (sharp)
+    """
+    control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
+    seen = [*treated, happens]
+    objective = [(1.0, [event._replace(do=control), *seen]) for event in fails]
+    return _solved("pn", graph, joint, objective, [(1.0, seen)])
+
+
+def ps_bounds(
+    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
+) -> Bounds:
+    """Bounds on the probability of sufficiency P(Y_treated | X = control, not Y).
+
+    Args:
+        graph, joint, treatment, outcome: see :func:`pn_bounds`.
+
+    References:
+        Pearl (2009), Causality, definition 9.2.2; Tian and Pearl (2000), Probabilities of causation: bounds and
+        identification.
+
+    Example:
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> ps_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
+        ps from 0.0000 to 1.0000 (sharp)
+    """
+    control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
+    seen = [[*control, event] for event in fails]
+    objective = [(1.0, [happens._replace(do=treated), *events]) for events in seen]
+    return _solved("ps", graph, joint, objective, [(1.0, events) for events in seen])
+
+
+def pns_bounds(
+    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
+) -> Bounds:
+    """Bounds on the probability of necessity and sufficiency P(Y_treated, not Y_control).
+
+    Args:
+        graph, joint, treatment, outcome: see :func:`pn_bounds`.
+
+    References:
+        Pearl (2009), Causality, definition 9.2.3; Tian and Pearl (2000), Probabilities of causation: bounds and
+        identification.
+
+    Example:
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> pns_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
+        pns from 0.0000 to 0.7000 (sharp)
+    """
+    control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
+    objective = [(1.0, [happens._replace(do=treated), event._replace(do=control)]) for event in fails]
+    return _solved("pns", graph, joint, objective, [])
+
+
+# The program ----------------------------------------------------------------------------------------------------------
+
+
+def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condition: Mixture) -> Bounds:
+    """The extremes of one weighted sum of probabilities over another, or of the first where there is no condition."""
+    worlds = Worlds(graph, as_table(joint, graph.variables))
+    above, below = (
+        [(weight, [worlds.event(term) for term in events]) for weight, events in mixture]
+        for mixture in (objective, condition)
+    )
+    types = ResponseTypes(worlds, [source for _, events in above + below for source, _ in events])
+
+    def coefficients(mixture: Sequence[tuple[float, Sequence[tuple[Source, int]]]]) -> Array:
+        return np.asarray(np.sum([weight * types.probability(events) for weight, events in mixture], axis=0))
+
+    value, factual = coefficients(above), all(not term.do for _, events in condition for term in events)
+    if factual:  # the mass of the condition is known
+        mass = sum(weight * worlds.observed(events) for weight, events in below) if below else 1.0
+        if not mass > 0:
+            raise impossible(name)
+        lower, upper, sharp = extremes(types, value / mass, name)
+    else:
+        lower, upper, sharp = ratio_extremes(types, value, coefficients(below), name)
+    if all(weight > 0.0 for weight, _ in objective):  # a probability, which a search without end may overlook
+        lower, upper = max(lower, 0.0), min(upper, 1.0)
+    return Bounds(name, lower, upper, sharp or upper - lower < IDENTIFIED)
+
+
+# What is asked --------------------------------------------------------------------------------------------------------
+
+
+def _under(term: Term, treatment: tuple[Term, ...]) -> Term:
+    """A term of an interventional query in the world of its treatment."""
+    return term._replace(do=treatment) if treatment else term
+
+
+def _arms(graph: CausalGraph, treatment: Any) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+    pairs = checked_arms(treatment)
+    for name in pairs:
+        if name not in graph.variables:
+            raise unknown_variable(name, graph.variables)
+    control, treated = (tuple(Term(name, pair[arm]) for name, pair in pairs.items()) for arm in (0, 1))
+    return control, treated
+
+
+def _worth(table: JointTable, outcome: Any, treatment: Mapping[str, Any]) -> list[tuple[Any, float]]:
+    """The states of an outcome and what each counts for: itself, or one where an event happens."""
+    if isinstance(outcome, Mapping) and len(outcome) == 1:
+        ((name, event),) = outcome.items()
+        table.index(name, event)
+        worth = [(event, 1.0)]
+    elif isinstance(outcome, str):
+        name = outcome
+        if name not in table.names:
+            raise unknown_variable(name, table.names)
+        if bad := [state for state in table.states[name] if not isinstance(state, Real)]:
+            raise QueryError(
+                f"{name!r} has the state {bad[0]!r:.80}, which is no number: name an event, {{{name!r}: ...}}."
+            )
+        worth = [(state, float(state)) for state in table.states[name] if state]
+    else:
+        raise QueryError(f"the outcome must be a variable or one event such as {{'Y': 1}}, got {outcome!r:.80}.")
+    if name in treatment:
+        raise QueryError(f"{name!r} is both the outcome and the treatment: ask about another variable.")
+    return worth
+
+
+def _causation(
+    graph: CausalGraph, joint: Any, treatment: Any, outcome: Any
+) -> tuple[tuple[Term, ...], tuple[Term, ...], Term, list[Term]]:
+    """The two arms, the outcome as an event, and the ways in which it can fail."""
+    control, treated = _arms(graph, treatment)
+    if len(control) != 1:
+        raise InterventionError(f"a probability of causation is of one treatment, got {list(treatment)}.")
+    table = as_table(joint, graph.variables)
+    worth = _worth(table, outcome, treatment)
+    name = outcome if isinstance(outcome, str) else next(iter(outcome))
+    if [value for _, value in worth] != [1.0]:
+        raise QueryError(
+            f"{name!r} has the states {table.states[name]!r:.80}, not 0 and 1: name an event, {{{name!r}: 2}}."
+        )
+    happens = worth[0][0]
+    return control, treated, Term(name, happens), [Term(name, s) for s in table.states[name] if s != happens]

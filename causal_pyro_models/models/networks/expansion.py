@@ -1,0 +1,271 @@
+"""Functions of the parents by a line, products and hidden units, of which the first is a regression at the start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from causal_pyro_models.data.variables import Variable
+from causal_pyro_models.models.networks.ridge import evidence_ridge
+
+SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
+SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
+BLOCK = 4096  # units whose hidden layers fit a processor's cache
+MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
+LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
+
+
+Tensors = Mapping[str, Tensor]
+
+
+class Expansion(nn.Module):
+    """Functions of features: a location, and further ones.
+
+    The location is a line, products of pairs of features, and hidden units; :meth:`solve` finds it by ridge regression,
+    and leaves out for good the products and units that the evidence is against. The further functions are a line and
+    one layer of hidden units, zero at the start. Outside the range of the training data the location goes on straight,
+    without its hidden units, and the further functions stay as they are: an intervention far outside meets that and not
+    a network's guess.
+
+    Args:
+        width: number of features.
+        further: number of functions beside the location.
+        hidden: widths of the hidden layers of the location; of one feature, the first alone, which all functions share.
+    """
+
+    center: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    spread: Tensor
+    open_line: Tensor
+    open_units: Tensor
+    pairs: Tensor
+
+    def __init__(self, width: int, further: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.width, self.hidden = width, hidden if width > 1 else hidden[:1]
+        for name in ("center", "low", "middle"):
+            self.register_buffer(name, torch.zeros(1, width))
+        for name in ("scale", "high", "spread"):
+            self.register_buffer(name, torch.ones(1, width))
+        pairs = torch.triu_indices(width, width) if width <= MAX_PRODUCTS else torch.zeros(2, 0, dtype=torch.long)
+        self.register_buffer("pairs", pairs)
+        columns = 1 + width + self.pairs.shape[1]
+        first, last = (self.hidden[0], self.hidden[-1]) if self.hidden else (width, width)
+        self.line = nn.Parameter(torch.zeros(columns))
+        self.bias = nn.Parameter(torch.zeros(further))
+        self.register_buffer("open_line", torch.ones(columns))
+        self.register_buffer("open_units", torch.ones(last))
+        sizes = pairwise((width, *self.hidden) if width else ())
+        for layer, (inputs, outputs) in enumerate(sizes):
+            self.register_parameter(f"weight{layer}", nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs)))
+            self.register_parameter(f"offset{layer}", nn.Parameter(torch.zeros(outputs)))
+        self.apart = width > 1 and bool(self.hidden)  # whether the further functions have hidden units of their own
+        if self.apart:
+            self.further_weight = nn.Parameter(torch.randn(first, width) / math.sqrt(width))
+            self.further_offset = nn.Parameter(torch.zeros(first))
+        if width:
+            self.location = nn.Parameter(torch.zeros(last))
+            self.others = nn.Parameter(torch.zeros(further, first))
+            self.slopes = nn.Parameter(torch.zeros(further, width))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What :meth:`at` takes, by name; of several expansions of the same widths it may be stacked."""
+        return {
+            name: tensor for name, tensor in (*self._parameters.items(), *self._buffers.items()) if tensor is not None
+        }
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The location ``(units,)`` and the further functions ``(units, further)`` at ``(units, width)``.
+
+        Without features they are those of one unit.
+        """
+        tensors = self.tensors()
+        if torch.is_grad_enabled() or len(features) <= BLOCK:
+            return self.at(tensors, features)
+        location, further = zip(*(self.at(tensors, block) for block in features.split(BLOCK)), strict=True)
+        return torch.cat(location), torch.cat(further)
+
+    def at(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
+        if not self.width:
+            return tensors["line"], tensors["bias"].unsqueeze(-2)
+        line, squashed = self.inputs(tensors, features)
+        units = self.units(tensors, squashed)
+        own = self._further_units(tensors, squashed) if self.apart else units
+        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        further = _affine(squashed, tensors["slopes"], tensors["bias"]) + own @ tensors["others"].mT
+        return location.squeeze(-1), further
+
+    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns of the line, and what the hidden units see: without the long tails that few units are in.
+
+        Products go on, along the chord to their middle, where they are not what hidden units correct.
+        """
+        features = (features - tensors["center"]) / tensors["scale"]
+        inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        left, right = self.pairs
+        corrected = tensors["open_units"].amax(-1)[..., None, None] > 0.0
+        reach = torch.where(corrected, inside, features)
+        products = 0.5 * (inside[..., left] * reach[..., right] + reach[..., left] * inside[..., right])
+        line = torch.cat([torch.ones_like(features[..., :1]), features, products], -1)
+        return line, torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+
+    def units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+        """The hidden units of the location; the features where there are none."""
+        units = squashed
+        for layer in range(len(self.hidden)):
+            units = _step(_affine(units, tensors[f"weight{layer}"], tensors[f"offset{layer}"]))
+        return units
+
+    def _further_units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
+        """The hidden units of the further functions."""
+        if not self.apart:
+            return self.units(tensors, squashed)
+        return _step(_affine(squashed, tensors["further_weight"], tensors["further_offset"]))
+
+    @torch.no_grad()
+    def place(self, features: Tensor) -> None:
+        """Start afresh, the hidden units where data are, and all functions zero."""
+        for weights in self.last_layer():
+            weights.zero_()
+        if self.width:
+            self._standardise(features)
+            self._place_units(self.inputs(self.tensors(), features)[1])
+
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters that all functions are linear in."""
+        return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
+
+    @torch.no_grad()
+    def solve(self, features: Tensor, target: Tensor, curved: bool = True, scale_of: Tensor | None = None) -> Tensor:
+        """Find the location for hidden units that are in place; its residuals ``(units,)``.
+
+        Args:
+            features: ``(units, width)``.
+            target: ``(units,)``.
+            curved: whether hidden units may be taken beside line and products.
+            scale_of: ``(units,)``, the scale of each unit's residual; None where they are alike.
+        """
+        if not self.width:
+            return target
+        tensors = self.tensors()
+        line, squashed = self.inputs(tensors, features)
+        scale = torch.ones(len(self.line) + len(self.location), dtype=line.dtype, device=line.device)
+        scale[: 1 + self.width] = LINE_PRIOR
+        columns = torch.cat([line, self.units(tensors, squashed)], -1) * scale
+        share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
+        choices = self._choices() if curved else self._choices()[:2]
+        coefficients, taken = evidence_ridge(columns * share.unsqueeze(-1), target * share, choices)
+        opened = torch.zeros_like(scale)
+        opened[taken] = 1.0
+        split = len(self.line), len(self.location)
+        own = self.line, self.location, self.open_line, self.open_units
+        new = (coefficients.to(line) * scale).split(split) + opened.split(split)
+        for tensor, values in zip(own, new, strict=True):
+            tensor.copy_(values)
+        return target - (columns.double() @ coefficients).to(target)
+
+    @torch.no_grad()
+    def solve_further(self, index: int, features: Tensor, target: Tensor) -> Tensor:
+        """Find a further function by ridge regression, a constant unless the evidence is for more; its values."""
+        columns, coefficients, _ = self._further(features, target)
+        bias, slopes, others = coefficients.to(columns).split((1, self.width, self.others.shape[1]))
+        self.bias[index] = LINE_PRIOR * bias.squeeze(0)
+        self.slopes[index] = LINE_PRIOR * slopes
+        self.others[index] = others
+        return (columns.double() @ coefficients).to(target)
+
+    @torch.no_grad()
+    def tells_of(self, features: Tensor, target: Tensor) -> bool:
+        """Whether the evidence is that a further function of the features explains a target."""
+        return len(self._further(features, target)[2]) > 1
+
+    def _further(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The columns of a further function, their coefficients, and those of them that were taken."""
+        tensors = self.tensors()
+        squashed = self.inputs(tensors, features)[1]
+        ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
+        columns = torch.cat([ones, LINE_PRIOR * squashed, self._further_units(tensors, squashed)], -1)
+        every = torch.arange(columns.shape[-1])
+        return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
+
+    def _standardise(self, features: Tensor) -> None:
+        tiny = torch.finfo(features.dtype).tiny ** 0.5
+        self.center.copy_(features.mean(0, keepdim=True))
+        self.scale.copy_(features.std(0, keepdim=True).clamp_min(tiny))
+        features = (features - self.center) / self.scale
+        self.low.copy_(features.amin(0, keepdim=True))
+        self.high.copy_(features.amax(0, keepdim=True))
+        self.middle.copy_(features.median(0, keepdim=True).values)
+        spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
+        self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))
+
+    def _place_units(self, squashed: Tensor) -> None:
+        """Put the steps of the first layer's units where data are."""
+        if self.hidden:
+            self._place_steps(self.get_parameter("weight0"), self.get_parameter("offset0"), squashed)
+        if self.apart:
+            self._place_steps(self.further_weight, self.further_offset, squashed)
+        for layer in range(1, len(self.hidden)):
+            weight = self.get_parameter(f"weight{layer}")
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            nn.init.normal_(self.get_parameter(f"offset{layer}"), std=0.5)
+
+    def _place_steps(self, weight: Tensor, offset: Tensor, squashed: Tensor) -> None:
+        units = len(weight)
+        alone = self._alone(units)
+        direction = nn.functional.normalize(torch.randn_like(weight), dim=1)
+        direction[:alone] = torch.eye(self.width).to(weight)[torch.arange(alone) % self.width]
+        low, high = (torch.full((units,), math.log(bound)) for bound in SHARPNESS)
+        low[:alone], high[:alone] = (math.log(bound) for bound in SHARPNESS_ALONE)
+        direction = direction * (low + (high - low) * torch.rand(units)).exp().to(weight).unsqueeze(-1)
+        weight.copy_(direction)
+        steps = squashed[torch.randint(len(squashed), (units,), device=squashed.device)]
+        offset.copy_(-(steps * direction).sum(-1))
+
+    def _alone(self, units: int) -> int:
+        """How many of the first layer's units look at one feature alone."""
+        return units if self.width == 1 else units // 2 if self.width == 2 else 0
+
+    def _choices(self) -> list[Tensor]:
+        """What the location may consist of, the simplest first."""
+        index = torch.arange(len(self.line) + len(self.location))
+        alone = 0 if len(self.hidden) > 1 else self._alone(len(self.location)) if self.hidden else self.width
+        line, products, curves, units = index.split(
+            (1 + self.width, self.pairs.shape[1], alone, len(self.location) - alone)
+        )
+        choices = [(line,), (line, products)]
+        if alone:
+            choices += [(line, curves), (line, products, curves)]
+        if len(units):
+            choices += [(line, curves, units), (line, products, curves, units)]
+        return [torch.cat(choice) for choice in choices]
+
+
+def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    """A linear layer, or several with a leading dimension."""
+    if x.dim() == 2:
+        return torch.addmm(offset, x, weight.mT)
+    return torch.baddbmm(offset.unsqueeze(-2), x, weight.mT)
+
+
+def encoded(kinds: Mapping[str, Variable], values: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
+    """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none."""
+    if not kinds:
+        return torch.empty(0, dtype=dtype)
+    features = [kind.features(name, values[name]).to(dtype) for name, kind in kinds.items()]
+    shape = torch.broadcast_shapes(*(f.shape[:-1] for f in features))
+    return torch.cat([f.expand(*shape, -1) for f in features], -1)
+
+
+def _step(x: Tensor) -> Tensor:
+    """A smooth step from -1 to 1, four times as fast as tanh on a CPU."""
+    return x * torch.rsqrt(1.0 + x * x)

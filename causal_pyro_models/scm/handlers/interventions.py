@@ -1,0 +1,380 @@
+"""Interventions on any Pyro program: hard, shift and soft, stochastic, and nested."""
+
+import functools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, overload
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.poutine.do_messenger import DoMessenger
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+
+from causal_pyro_models.errors import CausalError, InterventionError
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
+from causal_pyro_models.scm.sites import (
+    Handled,
+    Model,
+    as_numbers,
+    delta,
+    describe_support,
+    describe_value,
+    is_auxiliary,
+    is_deterministic,
+    is_variable,
+    role,
+    unknown_site,
+    value_type,
+)
+
+
+@dataclass(frozen=True)
+class Potential:
+    """The value that a variable takes in another world on the same noise; see :func:`potential`."""
+
+    name: str
+    do: Mapping[str, "Intervention"]
+
+
+Intervention = float | torch.Tensor | Callable[[torch.Tensor], Any] | TorchDistributionMixin | Potential
+"""What a site may be set to: a value, a function of its natural value, a distribution, or a potential outcome."""
+
+
+def potential(name: str, do: Mapping[str, Intervention]) -> Potential:
+    """The value of ``name`` in the world ``do``, for use as an intervention in another world on the same noise.
+
+    ``{"X": 1.0, "M": potential("M", do={"X": 0.0})}`` is the nested counterfactual in which X is 1 while M is what it
+    would have been under X = 0. Potentials may be nested in one another.
+
+    References:
+        Pearl (2001), Direct and indirect effects.
+
+    Example:
+        >>> potential("M", do={"X": 0.0})
+        Potential(name='M', do={'X': 0.0})
+    """
+    if not isinstance(name, str):
+        raise InterventionError(f"potential takes the name of a site, a string, got {name!r:.80}.")
+    return Potential(name, checked_do(do, f"the do of potential({name!r}, do)"))
+
+
+class Intervene(DoMessenger):
+    """Handler behind :func:`intervene`: the split node of ``pyro.do``, with the intervened half shown.
+
+    The natural half, ``name__natural``, is kept where something uses it: a function of the natural value, or an
+    observation. Otherwise it integrates to one and is left out.
+
+    Args:
+        do: what each site is set to.
+        drawn: what stochastic interventions came to in an earlier world, for worlds that share their randomness.
+    """
+
+    def __init__(self, do: Mapping[str, Intervention], drawn: dict[Any, torch.Tensor] | None = None) -> None:
+        actions: Any = checked_do(do)
+        super().__init__(actions)
+        self.drawn = drawn
+        self._seen: dict[str, None] = {}
+        self._values: dict[str, torch.Tensor] = {}
+        self._laws: dict[str, Any] = {}  # of the sites that a distribution is given for
+
+    def __enter__(self) -> "Intervene":
+        self._seen, self._values, self._laws = {}, {}, {}
+        return super().__enter__()
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> Any:
+        result = super().__exit__(exc_type, exc_value, traceback)
+        if exc_type is None:
+            for name in self.data:
+                if name not in self._seen:
+                    raise unknown_site(name, self._seen)
+        return result
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if is_auxiliary(msg) or role(msg) in ("exogenous", "natural") or msg["infer"].get("by") is self:
+            return
+        name, fn = msg["name"], msg["fn"]
+        self._seen[name] = None
+        if name not in self.data:
+            return
+        if msg.get("_intervener_id") is not None:
+            raise InterventionError(
+                f"site {name!r} is intervened on by pyro.do already, inside this intervention, and what follows would "
+                f"keep to that one: use intervene for both, and the second replaces the first."
+            )
+        value = self.data[name]
+        infer = {**msg["infer"], "role": "intervened", "by": self}
+        if isinstance(value, Potential):
+            raise InterventionError(
+                f"potential({value.name!r}, ...) at site {name!r} needs the model itself, to run it in another world: "
+                f"call intervene(model, do) or a verb, not the handler alone."
+            )
+        if isinstance(value, TorchDistributionMixin):
+            key = (name, id(value))
+            if self.drawn is None or key not in self.drawn:
+                self._laws[name] = fn
+                msg.update(fn=_policy(name, value, fn), value=None, is_observed=False, infer=infer)
+                return
+            value = self.drawn[key]
+        elif callable(value):
+            value = _called(name, value, self._natural(msg))
+        elif msg["is_observed"] and not is_deterministic(msg):
+            self._natural(msg)
+        x = _as_value(name, value, fn, in_plate=bool(msg["cond_indep_stack"]))
+        self._values[name] = x
+        infer["_deterministic"] = True
+        msg.update(fn=delta(x, fn.event_dim), value=x, is_observed=True, infer=infer)
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        name = msg["name"]
+        if msg["infer"].get("by") is not self or name not in self.data:
+            return
+        if name not in self._values:
+            _check_support(name, self._laws[name], msg["value"])
+            if self.drawn is not None:
+                self.drawn[(name, id(self.data[name]))] = msg["value"]
+        elif msg["value"] is not self._values[name]:
+            raise InterventionError(
+                f"site {name!r} was conditioned on after it had been intervened on, which contradicts the "
+                f"intervention. Give evidence about the factual world to counterfactual(model, evidence, do)."
+            )
+
+    @staticmethod
+    def _natural(msg: Any) -> Any:
+        """The value the site would have taken, drawn at its natural half unless the site is computed already."""
+        if is_deterministic(msg):
+            found: torch.Tensor = msg["value"] if msg["value"] is not None else msg["fn"]()
+            return found
+        infer: Any = {**msg["infer"], "role": "natural", "natural_of": msg["name"], "by": None}
+        return pyro.sample(f"{msg['name']}__natural", msg["fn"], obs=msg["value"], infer=infer)
+
+
+def checked_do(do: Mapping[str, Intervention], what: str = "do") -> dict[str, Intervention]:
+    """An intervention as a dict, once names and values are known to be of a kind that can be one.
+
+    Raises:
+        InterventionError: they are not; the message calls the intervention ``what``.
+    """
+    if not isinstance(do, Mapping):
+        raise InterventionError(f"{what} must be a dict from site to intervention ({{}} for none), got {do!r:.80}.")
+    for name, value in do.items():
+        if not isinstance(name, str):
+            raise InterventionError(f"the name of an intervened site must be a string, got {name!r:.80}.")
+        if value is None or isinstance(value, str):
+            raise InterventionError(
+                f"site {name!r} cannot be set to {value!r:.80}: give a number, a tensor, a function of the natural "
+                f"value, a distribution, or potential(...)."
+            )
+        if isinstance(value, type):
+            raise InterventionError(f"site {name!r} cannot be set to the class {value.__name__}: give an instance.")
+        if isinstance(value, torch.distributions.Distribution) and not isinstance(value, TorchDistributionMixin):
+            raise InterventionError(
+                f"site {name!r} cannot be set to a {type(value).__name__} of torch: give one of pyro.distributions."
+            )
+    return dict(do)
+
+
+def _called(name: str, function: Callable[[torch.Tensor], Any], natural: torch.Tensor) -> Any:
+    """What a function makes of the natural value of a site."""
+    try:
+        return function(natural)
+    except CausalError:
+        raise
+    except Exception as error:
+        raise InterventionError(
+            f"the function given for site {name!r} fails on its natural value, a tensor of shape "
+            f"{tuple(natural.shape)}: {type(error).__name__}: {error!s:.200}. It takes that tensor, and nothing else."
+        ) from error
+
+
+def _policy(name: str, policy: Any, fn: Any) -> Any:
+    """The distribution of a stochastic intervention, in the shape of the site."""
+    if policy.event_shape != fn.event_shape:
+        raise InterventionError(
+            f"the distribution given for site {name!r} has event shape {tuple(policy.event_shape)}, expected "
+            f"{tuple(fn.event_shape)}; make it one with .to_event()."
+        )
+    try:
+        return policy.expand(torch.broadcast_shapes(policy.batch_shape, fn.batch_shape))
+    except RuntimeError:
+        raise _does_not_broadcast(name, policy.batch_shape, fn.batch_shape) from None
+
+
+def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
+    """An intervention as a tensor in the shape, type and support of its site."""
+    dtype, device = value_type(fn)
+    try:
+        x = as_numbers(value, device)
+    except (TypeError, ValueError, RuntimeError):
+        raise InterventionError(
+            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a dense tensor."
+        ) from None
+    cast = x if x.is_complex() else x.to(dtype)
+    if x.is_complex() or not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
+        what = "complex numbers" if x.is_complex() else "NaN or infinite values"
+        raise InterventionError(f"the intervention on site {name!r} holds {what}, expected finite real numbers.")
+    shape = fn.batch_shape + fn.event_shape
+    try:
+        full = torch.broadcast_shapes(x.shape, shape)
+    except RuntimeError:
+        raise _does_not_broadcast(name, x.shape, shape) from None
+    if in_plate and full != shape:
+        raise _does_not_broadcast(name, x.shape, shape)
+    _check_support(name, fn, x if not dtype.is_floating_point and x.is_floating_point() else cast)
+    return cast.expand(full)
+
+
+def _check_support(name: str, fn: Any, x: torch.Tensor) -> None:
+    supported = fn.support.check(x)
+    if not bool(supported.all()):
+        bad = describe_value(x.expand(supported.shape + x.shape[x.dim() - fn.event_dim :])[~supported][0])
+        raise InterventionError(
+            f"the intervention on site {name!r} leaves its support: {type(fn).__name__} takes "
+            f"{describe_support(fn.support)}, got for example {bad}."
+        )
+
+
+def _does_not_broadcast(name: str, came: Any, expected: Any) -> InterventionError:
+    return InterventionError(
+        f"the intervention on site {name!r} has shape {tuple(came)}, which does not broadcast to {tuple(expected)}, "
+        f"the shape of the site."
+    )
+
+
+class _Lift(Messenger):
+    """Makes observations written into a model free again."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] and role(msg) is None and not is_auxiliary(msg) and not is_deterministic(msg):
+            msg.update(is_observed=False, value=None)
+
+
+def world(
+    model: Model,
+    noise: Mapping[str, torch.Tensor],
+    do: Mapping[str, Intervention],
+    drawn: dict[Any, torch.Tensor] | None = None,
+    keep: Collection[str] = (),
+) -> Any:
+    """Run ``model`` on given noise under an intervention without potentials: action, then prediction.
+
+    Observations written into the model are of the factual world, and lifted in this one.
+    """
+    held = {name: value for name, value in noise.items() if name not in do}
+    with poutine.condition(data=held), Exogenize(keep), Intervene(do, drawn), _Lift():
+        return model()
+
+
+def resolve(
+    model: Model,
+    noise: Mapping[str, torch.Tensor],
+    do: Mapping[str, Intervention],
+    drawn: dict[Any, torch.Tensor],
+    keep: Collection[str] = (),
+) -> dict[str, Intervention]:
+    """The intervention with each potential outcome replaced by its value in its own world on the same noise."""
+    resolved = dict(do)
+    for name, value in do.items():
+        if isinstance(value, Potential):
+            inner = resolve(model, noise, value.do, drawn, keep)
+            with poutine.block(), poutine.trace() as recorder:
+                world(model, noise, inner, drawn, keep)
+            values: dict[str, Any] = {k: site["value"] for k, site in recorder.trace.nodes.items() if is_variable(site)}
+            if value.name not in values:
+                raise unknown_site(value.name, values)
+            resolved[name] = values[value.name]
+    return resolved
+
+
+class _Intervened(Handled):
+    """A model under an intervention that may hold potential outcomes.
+
+    Potentials need every world on the same noise: the program then draws all noise first, in sight of the handlers
+    around it, and computes the worlds from that noise.
+    """
+
+    def __init__(self, model: Model, do: Mapping[str, Intervention]) -> None:
+        super().__init__(model, lambda: Intervene(self.do))
+        self.do = checked_do(do)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if not any(isinstance(value, Potential) for value in self.do.values()):
+            return super().forward(*args, **kwargs)
+        model = functools.partial(self.model, *args, **kwargs)
+        drawn: dict[Any, torch.Tensor] = {}
+        noise = _draw_noise(model)
+        do = resolve(model, noise, self.do, drawn)
+        with poutine.block(hide_fn=_is_noise):
+            return world(model, noise, do, drawn)
+
+
+def _is_noise(site: Any) -> bool:
+    """Whether a message is of the randomness that worlds share: noise and subsample indices."""
+    return site["type"] == "sample" and (role(site) == "exogenous" or site_is_subsample(site))
+
+
+def _draw_noise(model: Model) -> dict[str, torch.Tensor]:
+    with poutine.block(expose_fn=_is_noise), poutine.trace() as recorder, Exogenize():
+        model()
+    for name, site in recorder.trace.nodes.items():
+        if is_variable(site) and site["is_observed"] and role(site) is None and not is_deterministic(site):
+            raise InterventionError(
+                f"a potential outcome cannot be asked of a model with the observation {name!r} written into it: which "
+                f"world it was made in is not said. Give it as evidence to counterfactual(model, evidence, do)."
+            )
+    sites: Any = recorder.trace.nodes.items()
+    return {name: site["value"] for name, site in sites if _is_noise(site)}
+
+
+@overload
+def intervene(model: Model, do: Mapping[str, Intervention]) -> Handled: ...
+@overload
+def intervene(model: None = None, *, do: Mapping[str, Intervention]) -> Intervene: ...
+def intervene(model: Model | None = None, do: Mapping[str, Intervention] | None = None) -> Handled | Intervene:
+    """The submodel in which some sites are set from outside, whatever their parents say.
+
+    Stands on ``pyro.do`` and mends its traps: the trace shows the intervened value under the site's own name, a
+    second intervention on a site replaces the first (a function composes with it), a name that no site has is an
+    error, and a module keeps its parameters.
+
+    A site may be set to a number or tensor that broadcasts over units; a function of its natural value (shift and
+    soft interventions); a distribution (stochastic intervention); or ``potential(name, do)``, the value of a variable
+    in another world (nested counterfactuals).
+
+    Args:
+        model: a callable with Pyro primitives; left out, the handler itself comes back, as a context manager.
+        do: what each site is set to.
+
+    Returns:
+        The intervened model, again a model and a module; or a context manager when no model is given.
+
+    Raises:
+        InterventionError: a value that is not finite, does not broadcast to the site, or leaves its support.
+        UnknownVariableError: when run, a name that no site of the model has.
+
+    References:
+        Pearl (2009), Causality, definition 7.1.2; Richardson and Robins (2013), Single World Intervention Graphs.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     return pyro.deterministic("Y", 2.0 * x)
+        >>> float(intervene(model, {"X": 3.0})())
+        6.0
+        >>> float(intervene(intervene(model, {"X": 3.0}), {"X": lambda x: x + 1.0})())
+        8.0
+        >>> with intervene(do={"X": 3.0}):
+        ...     print(float(model()))
+        6.0
+    """
+    if do is None:
+        raise InterventionError(
+            "intervene needs do, a dict from site to intervention: intervene(model, do), or, as a context manager, "
+            "intervene(do=do)."
+        )
+    if model is None:
+        return Intervene(do)
+    return _Intervened(model, do)

@@ -1,0 +1,340 @@
+"""Training: any model that says what it minimises, by mini-batches, with the best weights kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, Protocol
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from causal_pyro_models.data.batches import Batch
+from causal_pyro_models.data.regimes import Intervened, Pairs
+from causal_pyro_models.errors import DataError, FitError, QueryError
+from causal_pyro_models.seeding import seeded
+from causal_pyro_models.training.adversarial import Duel, adversary_of
+from causal_pyro_models.training.callbacks import Callback
+from causal_pyro_models.training.checkpoints import Checkpoint, digest, outline
+from causal_pyro_models.training.loop import Descent, Draw, FitResult as FitResult, Loop, Objective
+from causal_pyro_models.training.pairs import consistency
+from causal_pyro_models.validation import checked_count
+
+MIN_ROWS = 20
+WEIGHT_DECAY = 0.3  # of matrices, not of biases; the networks overfit a few thousand rows without it
+LABEL = "fit"
+
+
+class Trainable(Protocol):
+    """What ``fit`` asks of a model beside being a ``torch.nn.Module``.
+
+    A model whose start may be final for some variables names them as ``settled``; its ``losses`` take a third argument,
+    variables to leave out. A model that trains adversarially afterwards has a method ``adversary(train)`` too; see
+    ``Adversary``.
+    """
+
+    def encode(self, data: Any) -> Batch:
+        """Data as a batch, checked, on the model's device."""
+
+    def initialise(self, batch: Batch) -> None:
+        """Start afresh, from what the training data show at once."""
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Each variable's mean loss over the units, whose sum is minimised; schedules follow ``progress`` in [0, 1]."""
+
+    def finish(self, train: Batch, validation: Batch) -> None:
+        """Settle what the held-out units decide once the training is over."""
+
+
+class Likelihood:
+    """The objective of a model's own losses, and of true counterfactual pairs where there are any.
+
+    Args:
+        model: what is trained.
+        train: the units to train on.
+        held_out: the units to validate on.
+        learning_rate: its peak.
+        pairs: pairs to train and to validate on, each the factual and the counterfactual units.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        train: Batch,
+        held_out: Batch,
+        learning_rate: float,
+        pairs: Sequence[tuple[Batch, Batch]] = (),
+    ) -> None:
+        self.model, self.held_out, self.pairs = model, held_out, pairs
+        plain = not pairs and not train.missing and train.weight is None  # all that the start knows of
+        self.settled: frozenset[str] = getattr(model, "settled", frozenset()) if plain else frozenset()
+        self.constant, self.idle = 0.0, False
+        if self.settled:
+            with torch.no_grad():
+                start = model.losses(train[torch.arange(min(len(train), len(held_out)))], 0.0)
+            self.constant = float(sum(start[name] for name in self.settled))
+            self.idle = self.settled >= start.keys()
+        self.descent = Descent(model.parameters(), learning_rate, WEIGHT_DECAY, betas=(0.9, 0.99))
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
+        self.modules: dict[str, nn.Module] = {}
+
+    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Every term of the loss on a batch; a batch of pairs as large is drawn to it."""
+        given = (batch, progress, self.settled) if self.settled else (batch, progress)
+        losses: dict[str, Tensor] = self.model.losses(*given)
+        if self.pairs:
+            factual, counterfactual = self.pairs[0]
+            chosen = torch.randperm(len(factual))[: max(2, len(batch))]
+            terms = consistency(self.model, factual[chosen], counterfactual[chosen])
+            losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
+        return losses
+
+    def update(self, draw: Draw, progress: float) -> float:
+        return self.constant + self.descent.step(self.losses(draw(), progress), progress)
+
+    def validate(self) -> float:
+        loss = sum(self.model.losses(self.held_out, 1.0).values())
+        return float(loss + sum(sum(consistency(self.model, *pairs).values()) for pairs in self.pairs[1:]))
+
+    def culprits(self, batch: Batch, progress: float) -> list[str]:
+        return self.descent.not_finite(self.losses(batch, progress))
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    steps: int = 500,
+    batch_size: int = 512,
+    learning_rate: float = 1e-2,
+    validation: float = 0.1,
+    patience: int = 25,
+    intervention_weight: float = 1.0,
+    pairs: Pairs | Sequence[Pairs] = (),
+    adversarial_steps: int = 300,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | PathLike[str] | None = None,
+) -> FitResult:
+    """Train a model on data from scratch; it keeps the weights that did best on held-out units.
+
+    Adam with a learning rate that rises briefly and falls along a cosine. The same seed gives the same weights, bit for
+    bit, on the same machine. Interventional data have no term for the variables that were set, so that the objective is
+    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then. Variables that
+    the start leaves nothing to find of are not trained (``settled``); if all are, no step is taken.
+
+    Args:
+        model: any model with the methods of ``Trainable``, for example a ``CausalFlow``.
+        data: a DataFrame, a mapping from names to arrays ``(units, *event)``, a torch ``Dataset`` or ``DataLoader`` of
+            such mappings, ``Intervened`` data, or a list of these. A column ``regime`` names what was set in each row.
+            NaN is missing at random; the model then learns to impute it, see ``impute``.
+        steps: training steps, one mini-batch each.
+        batch_size: units per mini-batch, observational and interventional ones mixed.
+        learning_rate: the peak of the learning rate.
+        validation: share of the units held out.
+        patience: validations (there are 50 over all the steps) without improvement before training stops.
+        intervention_weight: the weight of a unit in which something was set, where others weigh 1.
+        pairs: true counterfactuals, which the model's own are drawn to; see ``models.pairs.consistency``.
+        adversarial_steps: steps of the generators in the adversarial training that follows, for models that have it.
+        seed: for the split, the initial weights and the batches; None draws from the global random state.
+        device: where to train; the model stays there. None leaves it where it is.
+        progress: show a progress bar.
+        callbacks: called at every validation, such as ``TensorBoard(folder)``.
+        checkpoint: a file that the state of the training is kept in. Where it exists, training goes on from it, and
+            ends with the same bits as if it had never been stopped.
+
+    Raises:
+        CheckpointError: the checkpoint is of other data, other settings or another model.
+        DataError: the data do not fit the variables, or are too few.
+        FormatError: the checkpoint is damaged.
+        UnknownVariableError: a variable of the model is not in the data.
+        QueryError: a setting out of its range.
+        FitError: the model has no objective, or a loss or gradient is not finite, in which case the model keeps the
+            best weights until then, and the error has the variables and the rows.
+
+    References:
+        R. Gulrajani et al. (2017) for adversarial training; see ``Duel``.
+
+    Example:
+        >>> from causal_pyro_models import CausalFlow, CausalGraph, Continuous
+        >>> x = torch.linspace(-1, 1, 200)
+        >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
+        >>> model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Continuous(), "Y": Continuous()})
+        >>> result = fit(model, data, steps=50, seed=0, progress=False)
+        >>> result.history["validation"][-1] < result.history["validation"][0]
+        True
+    """
+    settings = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "validation": validation,
+        "patience": patience,
+        "intervention_weight": intervention_weight,
+        "adversarial_steps": adversarial_steps,
+    }
+    from tqdm.auto import tqdm
+
+    _check_settings(settings, callbacks)
+    _check_model(model)
+    if device is not None:
+        model.to(_usable(device))
+    with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
+        batch = _weighted(model.encode(data), intervention_weight)
+        twins = _encoded_pairs(model, pairs)
+        file = None
+        if checkpoint is not None:
+            of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(model)}
+            file = Checkpoint(checkpoint, {**of, **settings, "seed": seed})
+        order = torch.randperm(_enough(batch))
+        held = max(2, round(validation * len(batch)))
+        train, held_out = batch[order[held:]], batch[order[:held]]
+        with tqdm(desc="start", bar_format="{desc} ...", leave=False, disable=not progress):
+            model.initialise(train)
+        run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
+        likelihood = Likelihood(model, train, held_out, learning_rate, _split_pairs(twins, validation))
+        result = run(LABEL, likelihood, 0 if likelihood.idle else steps)
+        if not twins:  # what they teach, held-out densities do not show
+            model.finish(train, held_out)
+        adversary = adversary_of(model, train)
+        if adversary is not None:
+            _check_complete(batch)
+            duel = run("adversarial", Duel(adversary, held_out), adversarial_steps)
+            result = dataclasses.replace(result, adversarial=duel)
+    return result
+
+
+@dataclasses.dataclass
+class _Run:
+    """Trainings of one model one after the other, each gone on with where a checkpoint left off."""
+
+    model: Any
+    train: Batch
+    held_out: Batch
+    rows: Tensor
+    batch_size: int
+    patience: int
+    progress: bool
+    callbacks: Sequence[Callback]
+    checkpoint: Checkpoint | None
+
+    def __call__(self, label: str, objective: Objective, steps: int) -> FitResult:
+        file = self.checkpoint
+        if file and label in file.kept:  # over, and another in progress, whose weights are about to be loaded
+            return FitResult(**file.kept[label])
+        loop = Loop(
+            self.model,
+            objective,
+            self.train,
+            self.rows,
+            steps=steps,
+            batch_size=self.batch_size,
+            patience=self.patience,
+            label=label,
+            checkpoint=file,
+            callbacks=self.callbacks,
+        )
+        result = loop.run(self.progress, file.saved if file and file.saved and file.saved.label == label else None)
+        if file:
+            file.kept[label] = dataclasses.asdict(result)
+        return result
+
+
+def _weighted(batch: Batch, intervention_weight: float) -> Batch:
+    """Units in which something was set weigh more or less."""
+    if intervention_weight == 1.0 or not batch.intervened:
+        return batch
+    somewhere = torch.stack(list(batch.intervened.values())).any(0)
+    like = next(value for value in batch.values.values())
+    weight = torch.ones(len(batch), device=like.device, dtype=torch.get_default_dtype())
+    return dataclasses.replace(batch, weight=weight.masked_fill(somewhere, intervention_weight))
+
+
+def _encoded_pairs(model: Any, pairs: Pairs | Sequence[Pairs]) -> tuple[Batch, ...]:
+    """The factual and the counterfactual units of pairs, or nothing."""
+    pairs = [pairs] if isinstance(pairs, Pairs) else list(pairs)
+    if not all(isinstance(part, Pairs) for part in pairs):
+        raise QueryError(f"pairs must be Pairs(factual, counterfactual, targets) or a list of them, got {pairs!r:.80}.")
+    if not pairs:
+        return ()
+    factual = model.encode([part.factual for part in pairs])
+    counterfactual = model.encode([Intervened(part.counterfactual, part.targets) for part in pairs])
+    if len(factual) != len(counterfactual):
+        raise DataError(
+            f"there are {len(factual)} factual units and {len(counterfactual)} counterfactual ones in pairs."
+        )
+    if missing := [*factual.missing, *counterfactual.missing]:
+        raise DataError(f"the pairs miss values of {missing[0]!r}: drop these units.")
+    if len(factual) < MIN_ROWS:
+        raise DataError(f"{len(factual)} pairs are too few to learn from: at least {MIN_ROWS} are needed.")
+    return factual, counterfactual
+
+
+def _split_pairs(pairs: tuple[Batch, ...], validation: float) -> list[tuple[Batch, Batch]]:
+    """Pairs to train on and pairs to validate on; nothing where there are none."""
+    if not pairs:
+        return []
+    factual, counterfactual = pairs
+    order = torch.randperm(len(factual))
+    held = max(2, round(validation * len(factual)))
+    return [(factual[part], counterfactual[part]) for part in (order[held:], order[:held])]
+
+
+def _enough(batch: Batch) -> int:
+    if len(batch) < MIN_ROWS:
+        raise DataError(
+            f"{len(batch)} rows are too few to train on and to hold some out: at least {MIN_ROWS} are needed."
+        )
+    for name, absent in batch.missing.items():
+        if bool(absent.all()):
+            raise DataError(f"column {name!r} has no values: all {len(absent)} are missing. Leave it out of the graph.")
+    return len(batch)
+
+
+def _check_complete(batch: Batch) -> None:
+    for name, absent in batch.missing.items():
+        raise DataError(
+            f"column {name!r} has {int(absent.sum())} missing values, the first in row "
+            f"{int(absent.int().argmax())}, and adversarial training takes none. Drop these rows or impute them first."
+        )
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise FitError(f"fit trains a torch.nn.Module with an objective, got {type(model).__name__}.")
+    if missing := [name for name in ("encode", "initialise", "losses", "finish") if not hasattr(model, name)]:
+        raise FitError(f"fit trains a model with an objective, and {type(model).__name__} has no {missing[0]}().")
+
+
+def _usable(device: object) -> torch.device:
+    """A device, once a tensor was there and back."""
+    try:
+        if isinstance(device, bool) or not isinstance(device, str | int | torch.device):
+            raise TypeError(f"it is of type {type(device).__name__}")
+        found = torch.device(device)
+        torch.zeros((), device=found).item()
+    except (AssertionError, RuntimeError, TypeError) as error:  # the first where torch was built without CUDA
+        reason = str(error).splitlines()[0].removesuffix(".")
+        raise QueryError(f"the device {device!r:.80} cannot be used: {reason:.200}. Take 'cpu' or 'cuda'.") from error
+    return found
+
+
+def _check_settings(settings: Mapping[str, Any], callbacks: object) -> None:
+    for name in ("steps", "batch_size", "patience", "adversarial_steps"):
+        checked_count(settings[name], name)
+    for name in ("learning_rate", "intervention_weight"):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, float | int) or not 0.0 < value < math.inf:
+            raise QueryError(f"{name} must be a positive number, got {value!r:.80}.")
+    validation: Any = settings["validation"]
+    if not isinstance(validation, float | int) or not 0.0 < validation <= 0.5:
+        raise QueryError(f"validation is the share of units held out, above 0 and at most 0.5, got {validation!r:.80}.")
+    if not isinstance(callbacks, list | tuple) or not all(callable(callback) for callback in callbacks):
+        raise QueryError(
+            f"callbacks must be a list of functions, such as [TensorBoard(folder)], got {callbacks!r:.80}."
+        )

@@ -1,0 +1,132 @@
+"""A training that was stopped anywhere goes on as if it had not been; a checkpoint of anything else is refused."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from causal_pyro_models import CausalFlow, CausalGraph, fit, load
+from causal_pyro_models.data import Continuous
+from causal_pyro_models.errors import CheckpointError, FormatError, MissingFileError, QueryError
+from tests.training.training_run import SETTINGS, data, model
+
+SCRIPT = Path(__file__).with_name("training_run.py")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    trained = model()
+    return trained, fit(trained, data(), **SETTINGS)
+
+
+def same(a, b):
+    old, new = a.state_dict(), b.state_dict()
+    return list(old) == list(new) and all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_the_same_command_goes_on_after_kill_9(tmp_path, uninterrupted):
+    """Killed as it writes a validation at step 20, with three epochs behind and one begun."""
+    command = [sys.executable, str(SCRIPT), str(tmp_path / "fit.safetensors"), str(tmp_path / "model.safetensors")]
+    killed = subprocess.run([*command, "20"], cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL and not (tmp_path / "model.safetensors").exists()
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+    assert same(load(tmp_path / "model.safetensors"), uninterrupted[0])
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_at(step):
+    def callback(label, model, record):
+        if record["step"] == step:
+            raise Stopped
+
+    return callback
+
+
+@pytest.mark.parametrize("step", [0, 1, 31, 60])
+@pytest.mark.parametrize("seed", [3, None])
+def test_stopped_anywhere_it_ends_with_the_same_bits(tmp_path, uninterrupted, step, seed):
+    file, settings = tmp_path / "fit", {**SETTINGS, "seed": seed}
+    torch.manual_seed(11)
+    whole = model()
+    result = fit(whole, data(), **settings)
+    torch.manual_seed(11)
+    with pytest.raises(Stopped):
+        fit(model(), data(), checkpoint=file, callbacks=[stop_at(step)], **settings)
+    torch.manual_seed(99)  # another process is elsewhere
+    again = model()
+    resumed = fit(again, data(), checkpoint=file, **settings)
+    assert same(again, whole)
+    assert resumed.best_step == result.best_step
+    assert resumed.to_dataframe().equals(result.to_dataframe())
+    third = model()
+    assert fit(third, data(), checkpoint=file, **settings).steps == result.steps  # one that is over is not repeated
+    assert same(third, whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+
+
+def test_other_trainings_are_refused(tmp_path):
+    file = tmp_path / "fit"
+    fit(model(), data(), checkpoint=file, **SETTINGS)
+    before = file.read_bytes()
+    other = data()
+    other["X"][7] += 1e-3
+    flow = CausalFlow(CausalGraph(["X", "Y"], [("Y", "X")]), dict.fromkeys("XY", Continuous()), hidden=(8,))
+    wider = CausalFlow(model().graph, model().variables, hidden=(9,))
+    for message, args, settings in (
+        ("another data", (model(), other), SETTINGS),
+        ("another model", (wider, data()), SETTINGS),
+        ("another data", (flow, data()), SETTINGS),
+        (r"another steps \(60 there, 61 here\)", (model(), data()), {**SETTINGS, "steps": 61}),
+        (r"another seed \(3 there, None here\)", (model(), data()), {**SETTINGS, "seed": None}),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            fit(*args, checkpoint=file, **settings)
+    assert file.read_bytes() == before
+
+
+def test_a_graph_the_other_way_is_another_model(tmp_path):
+    values = {"X": torch.randn(50), "Y": torch.randn(50)}
+    one, other = (
+        CausalFlow(CausalGraph(["X", "Y"], [edge]), dict.fromkeys("XY", Continuous()), hidden=(8,))
+        for edge in (("X", "Y"), ("Y", "X"))
+    )
+    fit(one, values, steps=2, progress=False, checkpoint=tmp_path / "fit")
+    with pytest.raises(CheckpointError, match="another model"):
+        fit(other, values, steps=2, progress=False, checkpoint=tmp_path / "fit")
+
+
+def test_damaged_files_are_refused(tmp_path):
+    file = tmp_path / "fit"
+    fit(model(), data(), checkpoint=file, **SETTINGS)
+    raw = file.read_bytes()
+    for content in (b"", raw[:100], raw[:-1], b"PK\x03\x04" * 9):
+        file.write_bytes(content)
+        with pytest.raises(FormatError):
+            fit(model(), data(), checkpoint=file, **SETTINGS)
+    with pytest.raises(QueryError, match="path of a file"):
+        fit(model(), data(), checkpoint=7, **SETTINGS)
+    with pytest.raises(MissingFileError, match="no folder"):
+        fit(model(), data(), checkpoint=tmp_path / "nowhere" / "fit", **SETTINGS)
+
+
+def test_an_interrupted_training_keeps_its_best_weights():
+    def interrupt(label, model, record):
+        if record["step"] == 30:
+            seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+            raise KeyboardInterrupt
+
+    seen = []
+    trained = model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(trained, data(), callbacks=[interrupt], learning_rate=0.3, **SETTINGS)
+    whole = model()
+    history = fit(whole, data(), learning_rate=0.3, **SETTINGS).to_dataframe()["validation"]
+    best = history[:30].idxmin()
+    assert best < 30  # so that the last weights are not the best
+    assert not all(torch.equal(seen[0][name], tensor) for name, tensor in trained.state_dict().items())
