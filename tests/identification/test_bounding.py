@@ -18,7 +18,6 @@ from causal_pyro_models.errors import (
 )
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Bounds, ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
-from causal_pyro_models.identification.evaluation import evaluate
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.identification.joint import JointTable
 from tests.identification.oracles import random_admg, random_model
@@ -403,4 +402,4 @@ def test_bounds_on_counterfactuals_are_a_point_exactly_where_identify_finds_an_e
         for each, model in zip(found, models, strict=True):
             truth = model.probability(*events)
             assert each.lower - 1e-6 <= truth <= each.upper + 1e-6
-            assert estimand is None or abs(evaluate(estimand, table_of(model)) - truth) < 1e-9
+            assert estimand is None or abs(estimand.evaluate(table_of(model)) - truth) < 1e-9

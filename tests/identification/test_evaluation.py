@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causal_pyro_models.errors import DataError, NotIdentifiableError, QueryError, UnknownVariableError
+from causal_pyro_models.errors import (
+    DataError,
+    InterventionError,
+    NotIdentifiableError,
+    QueryError,
+    UnknownVariableError,
+)
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Query, identify
-from causal_pyro_models.identification.evaluation import evaluate
 from causal_pyro_models.identification.joint import JointTable
 from causal_pyro_models.scm.zoo.discrete_scm import DiscreteSCM
 from tests.identification.oracles import random_admg, random_model
@@ -33,14 +38,14 @@ def test_the_estimand_on_the_exact_joint_is_the_effect(seed):
     given = [(z, {x: 1}, 1)] if seed % 2 else []
     truth = model.probability([(y, {x: 1}, 1)], given)
     table = JointTable(graph.variables, model.joint())
-    assert evaluate(estimand, table, values) == pytest.approx(truth, abs=1e-9)
+    assert estimand.evaluate(table, values) == pytest.approx(truth, abs=1e-9)
     del values[y]
     states = range(model.sizes[y])
     mean = sum(k * model.probability([(y, {x: 1}, k)], given) for k in states)
-    assert evaluate(estimand, table, values) == pytest.approx(mean, abs=1e-9)
+    assert estimand.evaluate(table, values) == pytest.approx(mean, abs=1e-9)
     del values[x]
     control = sum(k * model.probability([(y, {x: 0}, k)], [(z, {x: 0}, 1)] if given else []) for k in states)
-    found = evaluate(estimand, table, values, contrast={x: (0, 1)})
+    found = estimand.evaluate(table, values, contrast={x: (0, 1)})
     assert found == pytest.approx(mean - control, abs=1e-9)
 
 
@@ -51,9 +56,9 @@ def test_states_have_names_and_other_variables_do_not_matter(graph):
     joint = np.multiply.outer(model.joint(), [0.5, 0.5])
     table = JointTable([*graph.variables, "other"], joint, {"X": ["no", "yes"], "Y": [-1.0, 3.0]})
     estimand = identify(graph, "P(Y | do(X))")
-    assert evaluate(estimand, table, {"X": "yes", "Y": 3.0}) == pytest.approx(truth, abs=1e-9)
-    assert evaluate(estimand, table, {"X": "yes"}) == pytest.approx(3.0 * truth - (1 - truth), abs=1e-9)
-    assert evaluate(identify(graph, 'P(Y=3 | do(X="yes"))'), table) == pytest.approx(truth, abs=1e-9)
+    assert estimand.evaluate(table, {"X": "yes", "Y": 3.0}) == pytest.approx(truth, abs=1e-9)
+    assert estimand.evaluate(table, {"X": "yes"}) == pytest.approx(3.0 * truth - (1 - truth), abs=1e-9)
+    assert identify(graph, 'P(Y=3 | do(X="yes"))').evaluate(table) == pytest.approx(truth, abs=1e-9)
 
 
 def test_counterfactuals_and_laws_of_the_zoo():
@@ -65,9 +70,9 @@ def test_counterfactuals_and_laws_of_the_zoo():
         }
     )
     effect = scm.probability({"Y": 1}, do={"X": 1})
-    assert evaluate(identify(BACK_DOOR, "P(Y=1 | do(X=1))"), scm.law()) == pytest.approx(effect, abs=1e-12)
+    assert identify(BACK_DOOR, "P(Y=1 | do(X=1))").evaluate(scm.law()) == pytest.approx(effect, abs=1e-12)
     treated = scm.counterfactual_probability({"Y": 1}, {"X": 1}, {"X": 0})
-    found = evaluate(identify(BACK_DOOR, "P(Y_{X=1}=1 | X=0)"), scm.law())
+    found = identify(BACK_DOOR, "P(Y_{X=1}=1 | X=0)").evaluate(scm.law())
     assert found == pytest.approx(treated, abs=1e-12)
 
 
@@ -78,9 +83,9 @@ def test_experiments_come_as_tables_of_their_own():
     estimand = identify(graph, "P(Y=1 | do(X=1))", experiments=["Z"])
     randomised = JointTable(graph.variables, model.law(["Z"]) * np.array([0.3, 0.7])[:, None, None])
     sources = {("", ()): JointTable(graph.variables, model.joint()), ("", ("Z",)): randomised}
-    assert evaluate(estimand, sources) == pytest.approx(model.probability([("Y", {"X": 1}, 1)]), abs=1e-9)
+    assert estimand.evaluate(sources) == pytest.approx(model.probability([("Y", {"X": 1}, 1)]), abs=1e-9)
     with pytest.raises(DataError, match=r"table of \('', \['Z'\]\)"):
-        evaluate(estimand, {("", ()): randomised})
+        estimand.evaluate({("", ()): randomised})
 
 
 def test_what_never_happens_is_not_asked_about():
@@ -89,10 +94,10 @@ def test_what_never_happens_is_not_asked_about():
     joint[0] = [[0.2, 0.1], [0.1, 0.1]]
     joint[1] = [[0.1, 0.1], [0.1, 0.2]]
     estimand = identify(BACK_DOOR, "P(Y=1 | do(X=1))")
-    assert evaluate(estimand, JointTable(["Z", "X", "Y"], joint)) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
+    assert estimand.evaluate(JointTable(["Z", "X", "Y"], joint)) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
     joint[0] = [[0.3, 0.2], [0.0, 0.0]]
     with pytest.raises(DataError, match=r"divides by zero.*bounds"):
-        evaluate(estimand, JointTable(["Z", "X", "Y"], joint))
+        estimand.evaluate(JointTable(["Z", "X", "Y"], joint))
 
 
 OPEN = identify(BACK_DOOR, "P(Y | do(X))")
@@ -102,22 +107,22 @@ TABLE = JointTable(["Z", "X", "Y"], np.full((2, 2, 2), 0.125))
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: evaluate(OPEN, TABLE), QueryError, r"needs values for \['X'\]"),
-        (lambda: evaluate(OPEN, TABLE, {"X": 7}), DataError, "'X' never has the value 7"),
-        (lambda: evaluate(OPEN, TABLE, {"Q": 1}), UnknownVariableError, "'Q'"),
-        (lambda: evaluate(OPEN, TABLE, {"Z": 1, "X": 1}), UnknownVariableError, "'Z'"),
-        (lambda: evaluate(OPEN, TABLE, [1]), QueryError, "dict"),
-        (lambda: evaluate(OPEN, TABLE, contrast={"X": 1}), QueryError, "pair"),
-        (lambda: evaluate(OPEN, TABLE, {"X": 0}, contrast={"X": (0, 1)}), QueryError, "in values and in contrast"),
-        (lambda: evaluate(OPEN, TABLE, {"X": 1}, seed=0), QueryError, "'seed'"),
-        (lambda: evaluate(OPEN, JointTable(["X", "Y"], [[0.25] * 2] * 2), {"X": 1}), UnknownVariableError, "'Z'"),
-        (lambda: evaluate(identify(BACK_DOOR, "P(Y=1 | do(X))"), TABLE, {"Y": 1, "X": 1}), QueryError, "already"),
-        (lambda: evaluate(identify(BACK_DOOR, "P(Y, Z | do(X))"), TABLE, {"X": 1}), QueryError, "One outcome"),
-        (lambda: evaluate(OPEN, {}, {"X": 1}), DataError, "no tables"),
-        (lambda: evaluate(OPEN, {"": TABLE}, {"X": 1}), DataError, "key of a table"),
-        (lambda: evaluate(OPEN, 3, {"X": 1}), DataError, "DataFrame"),
+        (lambda: OPEN.evaluate(TABLE), QueryError, r"needs values for \['X'\]"),
+        (lambda: OPEN.evaluate(TABLE, {"X": 7}), DataError, "'X' never has the value 7"),
+        (lambda: OPEN.evaluate(TABLE, {"Q": 1}), UnknownVariableError, "'Q'"),
+        (lambda: OPEN.evaluate(TABLE, {"Z": 1, "X": 1}), UnknownVariableError, "'Z'"),
+        (lambda: OPEN.evaluate(TABLE, [1]), QueryError, "dict"),
+        (lambda: OPEN.evaluate(TABLE, contrast={"X": 1}), InterventionError, "pair"),
+        (lambda: OPEN.evaluate(TABLE, {"X": 0}, contrast={"X": (0, 1)}), QueryError, "in values and in contrast"),
+        (lambda: OPEN.evaluate(TABLE, {"X": 1}, seed=0), QueryError, "'seed'"),
+        (lambda: OPEN.evaluate(JointTable(["X", "Y"], [[0.25] * 2] * 2), {"X": 1}), UnknownVariableError, "'Z'"),
+        (lambda: identify(BACK_DOOR, "P(Y=1 | do(X))").evaluate(TABLE, {"Y": 1, "X": 1}), QueryError, "already"),
+        (lambda: identify(BACK_DOOR, "P(Y, Z | do(X))").evaluate(TABLE, {"X": 1}), QueryError, "One outcome"),
+        (lambda: OPEN.evaluate({}, {"X": 1}), DataError, "no tables"),
+        (lambda: OPEN.evaluate({"": TABLE}, {"X": 1}), DataError, "key of a table"),
+        (lambda: OPEN.evaluate(3, {"X": 1}), DataError, "DataFrame"),
         (
-            lambda: evaluate(OPEN, JointTable(["Z", "X", "Y"], np.full((2, 2, 2), 0.125), {"Y": "ab"}), {"X": 1}),
+            lambda: OPEN.evaluate(JointTable(["Z", "X", "Y"], np.full((2, 2, 2), 0.125), {"Y": "ab"}), {"X": 1}),
             QueryError,
             "no numbers",
         ),
@@ -130,4 +135,4 @@ def test_mistakes_are_named(call, error, says):
 
 def test_a_dict_of_data_is_one_of_frequencies():
     data = pd.DataFrame({"Z": [0, 0, 1, 1] * 10, "X": [0, 1] * 20, "Y": [0, 1, 1, 1] * 10})
-    assert evaluate(OPEN, {("", ()): data}, {"X": 0}) == pytest.approx(0.5)
+    assert OPEN.evaluate({("", ()): data}, {"X": 0}) == pytest.approx(0.5)

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.graph.protocol import MixedGraph
 from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
 from causal_pyro_models.identification.plan import Observed
 from causal_pyro_models.identification.pruning import pruned
@@ -148,7 +148,7 @@ def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(graph, o
 )
 def test_the_graph_shortens_what_it_may(edges, long, short):
     """Independences make factors a chain and drop idle conditions; where the graph has no such, nothing changes."""
-    graph = MixedGraph(CausalGraph.from_dagitty(f"dag {{ {edges} }}"))
+    graph = BitGraph(CausalGraph.from_dagitty(f"dag {{ {edges} }}"))
     assert pruned(graph, simplified(parse(long)))[0].text() == short
 
 
@@ -195,7 +195,7 @@ def test_no_plan_reads_a_variable_as_its_own_condition():
     rng = np.random.default_rng(3)
     for _ in range(200):
         graph, query = random_query(rng)
-        g = MixedGraph(graph)
+        g = BitGraph(graph)
         masks = (g.mask(t.name for t in side) for side in (query.outcome, query.treatment, query.conditions))
         try:
             found = conditional_plan(g, *masks).expression(g)

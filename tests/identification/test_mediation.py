@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from causal_pyro_models.errors import NotIdentifiableError, QueryError, UnknownVariableError
+from causal_pyro_models.errors import InterventionError, NotIdentifiableError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import identify
 from causal_pyro_models.identification.counterfactual import Conflict
@@ -170,8 +170,8 @@ def test_paths_whose_edges_make_up_another_one():
 @pytest.mark.parametrize(
     ("treatment", "mediators", "match"),
     [
-        ({}, "M", "one variable"),
-        ("X", "M", "one variable"),
+        ({}, "M", "dict from name"),
+        ("X", "M", "dict from name"),
         ({"X": 1}, "M", r"\(control, treated\)"),
         ({"X": (1, 1)}, "M", "no contrast"),
         ({"Y": (0, 1)}, "M", "the treatment and the outcome"),
@@ -181,5 +181,5 @@ def test_paths_whose_edges_make_up_another_one():
     ],
 )
 def test_bad_mediation(treatment, mediators, match):
-    with pytest.raises(QueryError, match=match):
+    with pytest.raises((InterventionError, QueryError), match=match):
         natural_direct_effect(treatment, "Y", mediators)

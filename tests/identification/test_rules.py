@@ -6,8 +6,8 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.graph.protocol import MixedGraph
 from causal_pyro_models.identification import Probability, parse, rule_1, rule_2, rule_3
+from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.expression import terms
 from causal_pyro_models.identification.random_laws import random_laws
 from causal_pyro_models.identification.rules import licence
@@ -83,7 +83,7 @@ def test_masks_separate_as_graphs_do(graph, data):
     role = {v: data.draw(st.sampled_from("xyzz-")) for v in graph.variables}
     xs, ys, zs = ([v for v in role if role[v] == r] for r in "xyz")
     over, under = ([v for v in graph.variables if data.draw(st.booleans())] for _ in range(2))
-    g = MixedGraph(graph)
+    g = BitGraph(graph)
     found = g.separated(g.mask(xs), g.mask(ys), g.mask(zs), over=g.mask(over), under=g.mask(under))
     assert found == graph.do(over).remove_outgoing(under).m_separated(xs, ys, zs)
 
