@@ -18,7 +18,7 @@ import causal_pyro_models as cpm
 from causal_pyro_models.data import Continuous
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import CausalFlow
-from causal_pyro_models.models.nodes.additive import NeuralCausalModel
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel
 from causal_pyro_models.models.nodes.gan import CausalGAN
 from causal_pyro_models.models.nodes.vae import CausalVAE
 
@@ -166,7 +166,7 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     DOWHY: DoWhy,
     MAF: lambda: CausalFlows("CausalMAF"),
     NSF: lambda: CausalFlows("CausalNSF"),
-    "NeuralCausalModel": lambda: Ours(NeuralCausalModel),
+    "AdditiveNoiseModel": lambda: Ours(AdditiveNoiseModel),
     "CausalVAE": lambda: Ours(CausalVAE, draws=DRAWS),
     "CausalGAN": lambda: Ours(CausalGAN, draws=DRAWS),
 }

@@ -27,7 +27,7 @@ from causal_pyro_models.data.variables import Binary, Categorical, as_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
 from causal_pyro_models.models.node import node_for
-from causal_pyro_models.models.nodes.additive import NeuralCausalModel
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel
 from causal_pyro_models.models.nodes.flow import CausalFlow
 from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
 from causal_pyro_models.models.nodes.vae import CausalVAE, VAENode
@@ -182,8 +182,8 @@ def hybrid(case: Case) -> StructuralCausalModel:
 
 
 FAMILIES: dict[str, tuple[Callable[[Case], StructuralCausalModel], dict[str, int]]] = {
-    "additive noise": (lambda case: NeuralCausalModel(_naive(case), case.kinds), {}),
-    "heteroscedastic": (lambda case: NeuralCausalModel(_naive(case), case.kinds, heteroscedastic=True), {}),
+    "additive noise": (lambda case: AdditiveNoiseModel(_naive(case), case.kinds), {}),
+    "heteroscedastic": (lambda case: AdditiveNoiseModel(_naive(case), case.kinds, heteroscedastic=True), {}),
     "CausalFlow, location-scale": (lambda case: CausalFlow(_naive(case), case.kinds, LocationScale()), {}),
     "CausalFlow, spline": (lambda case: CausalFlow(_naive(case), case.kinds), {}),
     "CausalVAE": (lambda case: CausalVAE(case.graph, case.kinds, _latent(case)), {}),

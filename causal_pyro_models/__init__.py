@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         CausalGAN as CausalGAN,
         CausalNormalizingFlow as CausalNormalizingFlow,
         CausalVAE as CausalVAE,
+        NeuralCausalModel as NeuralCausalModel,
         Node as Node,
         StructuralCausalModel as StructuralCausalModel,
         load as load,
@@ -118,7 +119,7 @@ _HOMES = {
     "independence": "test_graph",
     "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
     "models": (
-        "AdditiveNoiseModel CausalFlow CausalGAN CausalNormalizingFlow CausalVAE Node "
+        "AdditiveNoiseModel CausalFlow CausalGAN CausalNormalizingFlow CausalVAE NeuralCausalModel Node "
         "StructuralCausalModel load register save"
     ),
     "training": "FitResult TensorBoard fit",

@@ -15,7 +15,7 @@ from causal_pyro_models.data import Binary, Labelled, Variable
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models import CausalFlow, Linear, NeuralCausalModel
+from causal_pyro_models.models import AdditiveNoiseModel, CausalFlow, Linear
 from causal_pyro_models.validation import checked_count
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Study:
     """
 
     ensemble: Ensemble
-    baseline: NeuralCausalModel
+    baseline: AdditiveNoiseModel
     train: pd.DataFrame
     held_out: pd.DataFrame
     seed: int
@@ -135,7 +135,7 @@ def fit_study(
     cut = round(HELD_OUT * len(data))
     held_out, train = data.iloc[np.sort(order[:cut])], data.iloc[np.sort(order[cut:])]
     ensemble = fit_ensemble(graph, variables, train, settings.steps, settings.refits, settings.seed)
-    baseline = NeuralCausalModel(graph, variables, Linear())
+    baseline = AdditiveNoiseModel(graph, variables, Linear())
     baseline.initialise(baseline.encode(train))
     return Study(ensemble, baseline, train, held_out, settings.seed, row, unit)
 

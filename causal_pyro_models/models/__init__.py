@@ -4,8 +4,8 @@
 """
 
 from causal_pyro_models.models.files import load, save
-from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
-from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
+from causal_pyro_models.models.networks.functions import Linear, Network, Smooth
+from causal_pyro_models.models.networks.laws import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel

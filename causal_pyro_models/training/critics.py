@@ -12,7 +12,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values
-from causal_pyro_models.models.networks.regression import Network
+from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.nodes.gan import GANNode
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
-from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
+from causal_pyro_models.models.networks.functions import Linear, Network, Smooth
+from causal_pyro_models.models.networks.laws import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
 from causal_pyro_models.models.node import node_for
-from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode
 from causal_pyro_models.models.nodes.flow import CausalFlow
 from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
 from causal_pyro_models.models.nodes.vae import CausalVAE, VAENode
@@ -70,7 +70,7 @@ def table(units: int = UNITS) -> dict[str, Tensor]:
 
 
 def _anm(*settings: object, **more: bool) -> Callable[[], StructuralCausalModel]:
-    return lambda: NeuralCausalModel(graph(), SCALARS, *settings, **more)  # type: ignore[arg-type]
+    return lambda: AdditiveNoiseModel(graph(), SCALARS, *settings, **more)  # type: ignore[arg-type]
 
 
 def _vector() -> dict[str, object]:

@@ -13,10 +13,10 @@ from causal_pyro_models.errors import FormatError, ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import CausalFlow, LocationScale, Spline, load, save
 from causal_pyro_models.models.files import described
-from causal_pyro_models.models.networks.noise import Laplace, Learned, StudentT
-from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
+from causal_pyro_models.models.networks.functions import Linear, Network, Smooth
+from causal_pyro_models.models.networks.laws import Laplace, Learned, StudentT
 from causal_pyro_models.models.node import Node
-from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode
 from causal_pyro_models.models.nodes.discrete import CategoricalNode
 from causal_pyro_models.models.nodes.flow import FlowNode
 from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode
@@ -204,8 +204,8 @@ EVERY = CausalGraph.from_edges([(a, b) for i, a in enumerate("ABCDEF") for b in 
 EVERY_KIND = (Continuous(), Positive(), Count(), Binary(), Categorical(3), Ordinal(4))
 MODELS = [
     CausalFlow(EVERY, dict(zip("ABCDEF", EVERY_KIND, strict=True)), hidden=(6,)),
-    NeuralCausalModel(CHAIN, {"A": 1, "B": Binary(), "C": 1}, Linear(), Laplace(), heteroscedastic=True),
-    NeuralCausalModel(CHAIN, dict.fromkeys("ABC", 1), Network((5,), torch.nn.Tanh, torch.nn.LayerNorm), Learned()),
+    AdditiveNoiseModel(CHAIN, {"A": 1, "B": Binary(), "C": 1}, Linear(), Laplace(), heteroscedastic=True),
+    AdditiveNoiseModel(CHAIN, dict.fromkeys("ABC", 1), Network((5,), torch.nn.Tanh, torch.nn.LayerNorm), Learned()),
     CausalVAE(CHAIN, MIXED, latent={"A": 3, "B": 0, "C": 1}, hidden=(6,), beta=2.0),
     CausalVAE(CausalGraph(["A", "B"], [("A", "B")], [("A", "B")]), {"A": 1, "B": Binary()}, confounder_dim=2),
     CausalGAN(CHAIN, {"A": 1, "B": Binary(), "C": 1}, hidden=(6,)),

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from causal_pyro_models.data.variables import Variable
+from causal_pyro_models.models.networks.features import Standardised
 from causal_pyro_models.models.networks.ridge import evidence_ridge
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
@@ -22,7 +22,7 @@ LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all o
 Tensors = Mapping[str, Tensor]
 
 
-class Expansion(nn.Module):
+class Expansion(Standardised):
     """Functions of features: a location, and further ones.
 
     The location is a line, products of pairs of features, and hidden units; :meth:`solve` finds it by ridge regression,
@@ -37,10 +37,6 @@ class Expansion(nn.Module):
         hidden: widths of the hidden layers of the location; of one feature, the first alone, which all functions share.
     """
 
-    center: Tensor
-    scale: Tensor
-    low: Tensor
-    high: Tensor
     middle: Tensor
     spread: Tensor
     open_line: Tensor
@@ -48,12 +44,10 @@ class Expansion(nn.Module):
     pairs: Tensor
 
     def __init__(self, width: int, further: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
+        super().__init__(width)
         self.width, self.hidden = width, hidden if width > 1 else hidden[:1]
-        for name in ("center", "low", "middle"):
-            self.register_buffer(name, torch.zeros(1, width))
-        for name in ("scale", "high", "spread"):
-            self.register_buffer(name, torch.ones(1, width))
+        self.register_buffer("middle", torch.zeros(1, width))
+        self.register_buffer("spread", torch.ones(1, width))
         pairs = torch.triu_indices(width, width) if width <= MAX_PRODUCTS else torch.zeros(2, 0, dtype=torch.long)
         self.register_buffer("pairs", pairs)
         columns = 1 + width + self.pairs.shape[1]
@@ -137,7 +131,7 @@ class Expansion(nn.Module):
         for weights in self.last_layer():
             weights.zero_()
         if self.width:
-            self._standardise(features)
+            self.standardise(features)
             self._place_units(self.inputs(self.tensors(), features)[1])
 
     def last_layer(self) -> list[nn.Parameter]:
@@ -197,16 +191,12 @@ class Expansion(nn.Module):
         every = torch.arange(columns.shape[-1])
         return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
 
-    def _standardise(self, features: Tensor) -> None:
-        tiny = torch.finfo(features.dtype).tiny ** 0.5
-        self.center.copy_(features.mean(0, keepdim=True))
-        self.scale.copy_(features.std(0, keepdim=True).clamp_min(tiny))
-        features = (features - self.center) / self.scale
-        self.low.copy_(features.amin(0, keepdim=True))
-        self.high.copy_(features.amax(0, keepdim=True))
+    def standardise(self, columns: Tensor) -> Tensor:
+        features = super().standardise(columns)
         self.middle.copy_(features.median(0, keepdim=True).values)
         spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
         self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))
+        return features
 
     def _place_units(self, squashed: Tensor) -> None:
         """Put the steps of the first layer's units where data are."""
@@ -255,15 +245,6 @@ def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
     if x.dim() == 2:
         return torch.addmm(offset, x, weight.mT)
     return torch.baddbmm(offset.unsqueeze(-2), x, weight.mT)
-
-
-def encoded(kinds: Mapping[str, Variable], values: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
-    """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none."""
-    if not kinds:
-        return torch.empty(0, dtype=dtype)
-    features = [kind.features(name, values[name]).to(dtype) for name, kind in kinds.items()]
-    shape = torch.broadcast_shapes(*(f.shape[:-1] for f in features))
-    return torch.cat([f.expand(*shape, -1) for f in features], -1)
 
 
 def _step(x: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Variable
-from causal_pyro_models.models.networks.conditioner import Conditioner
-from causal_pyro_models.models.networks.regression import least_squares
+from causal_pyro_models.models.networks.features import encoded
+from causal_pyro_models.models.networks.functions import Network, ParentFunction, least_squares
 
 LOG_SCALES = (-7.0, 3.0)  # of the posterior
 SMALLEST = 1e-3  # scale of the posterior that training starts from
@@ -33,7 +33,7 @@ class Latent(nn.Module):
     def __init__(self, dim: int, inputs: Mapping[str, Variable], hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.variable = Continuous(dim)
-        self.encoder = Conditioner(inputs, 2 * dim, hidden)
+        self.encoder = ParentFunction(inputs, 2 * dim, network=Network(hidden))
 
     def prior(self) -> TorchDistributionMixin:
         """The law of one unit."""
@@ -43,8 +43,7 @@ class Latent(nn.Module):
 
     def posterior(self, inputs: Values) -> TorchDistributionMixin:
         """The approximate posterior given the inputs' values, batched like them."""
-        linear, change = self.encoder(inputs)
-        location, log_scale = (linear + change).chunk(2, -1)
+        location, log_scale = self.encoder(inputs).chunk(2, -1)
         if not self.variable.event_shape:
             location, log_scale = location.squeeze(-1), log_scale.squeeze(-1)
         scale = log_scale.clamp(*LOG_SCALES).exp()
@@ -68,20 +67,13 @@ class Latent(nn.Module):
     def initialise(self, inputs: Values, start: Tensor) -> None:
         """Start afresh, as the linear posterior of values ``(units, *event)`` of the latent, by least squares."""
         target = start.reshape(len(start), -1)
-        dim = target.shape[-1]
-        self.encoder.initialise(inputs)
-        features = self.encoder.features(inputs)
-        slope = least_squares(features, target)
-        self.encoder.slope[:dim] = slope.T
-        self.encoder.bias[dim:] = (target - features @ slope).std(0).clamp_min(SMALLEST).log()
+        residual = self.encoder.initialise(inputs, target)
+        self.encoder.bias[target.shape[-1] :] = residual.std(0).clamp_min(SMALLEST).log()
 
 
 def standardised(kinds: Mapping[str, Variable], values: Values, like: Tensor) -> Tensor:
     """The features of some variables, each of mean zero and variance one (or zero), ``(units, columns)``."""
-    if not kinds:
-        return like[:, :0]
-    encoded = [kind.features(name, values[name]).to(like.dtype) for name, kind in kinds.items()]
-    return _standardised(torch.cat(encoded, -1))
+    return _standardised(encoded(kinds, values, like.dtype)) if kinds else like[:, :0]
 
 
 def _standardised(columns: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Image, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.noise import Gaussian, Noise
-from causal_pyro_models.models.networks.regression import Mechanism, Network, Regression
+from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
+from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.registry import register
@@ -32,38 +32,38 @@ class AdditiveNoiseNode(Node):
 
     Args:
         variable: ``Continuous(dim)``, ``Positive()`` or ``Image(...)``.
-        mechanism: the function of the parents: ``Linear()``, ``Smooth(...)`` or ``Network(...)``.
+        function: the function of the parents: ``Linear()``, ``Smooth(...)`` or ``Network(...)``.
         noise: the law of u: ``Gaussian()``, ``Laplace()``, ``Logistic()``, ``StudentT()``, ``Uniform()`` or
             ``Learned()``.
         heteroscedastic: whether the scale s depends on the parents, as a function of the same kind.
 
     Raises:
-        ModelError: the variable is discrete, or mechanism or noise is none of these.
+        ModelError: the variable is discrete, or function or noise is none of these.
 
     References:
         P. Hoyer, D. Janzing, J. Mooij, J. Peters, B. Scholkopf (2009). Nonlinear causal discovery with additive noise
         models. NeurIPS.
     """
 
-    regression: Regression
+    regression: ParentFunction
     mean: Tensor
     sd: Tensor
 
     def __init__(
         self,
         variable: Variable = Continuous(),
-        mechanism: Mechanism = Network(),
-        noise: Noise = Gaussian(),
+        function: Function = Network(),
+        noise: NoiseLaw = Gaussian(),
         heteroscedastic: bool = False,
     ) -> None:
         super().__init__(variable)
         if not isinstance(variable, Continuous | Positive | Image):
             raise ModelError(f"additive noise needs a real variable, such as Continuous(), got {variable!r:.80}.")
-        if not isinstance(mechanism, Mechanism):
-            raise ModelError(f"mechanism must be Linear(), Smooth() or Network(), got {mechanism!r:.80}.")
-        if not isinstance(noise, Noise):
+        if not isinstance(function, Function):
+            raise ModelError(f"function must be Linear(), Smooth() or Network(), got {function!r:.80}.")
+        if not isinstance(noise, NoiseLaw):
             raise ModelError(f"noise must be a law such as Gaussian() or Laplace(), got {noise!r:.80}.")
-        self.mechanism, self.noise, self.heteroscedastic = mechanism, noise, bool(heteroscedastic)
+        self.function, self.noise, self.heteroscedastic = function, noise, bool(heteroscedastic)
         self.event_shape, self.width = torch.Size(variable.event_shape), variable.width
         self.register_buffer("mean", torch.zeros(self.event_shape))
         self.register_buffer("sd", torch.ones(self.event_shape))
@@ -72,7 +72,7 @@ class AdditiveNoiseNode(Node):
 
     def connect(self, parents: Mapping[str, Variable]) -> None:
         outputs = self.width * (1 + self.heteroscedastic)
-        self.regression = self.mechanism.connect(parents, outputs)
+        self.regression = self.function.connect(parents, outputs)
 
     def parameters_given(self, parents: Values) -> tuple[Tensor, Tensor, Tensor]:
         """Location and scale ``(..., *event)`` and shape ``(*event, noise.size)`` given the parents' values."""
@@ -127,7 +127,7 @@ class AdditiveNoiseNode(Node):
 
 
 @register
-class NeuralCausalModel(StructuralCausalModel):
+class AdditiveNoiseModel(StructuralCausalModel):
     """Additive noise: every real variable a function of its parents plus noise; discrete ones conditional categoricals.
 
     The noise is exact given the values. Values are on the scale of the data, standardisation is inside. Train it with
@@ -136,7 +136,7 @@ class NeuralCausalModel(StructuralCausalModel):
     Args:
         graph: the causal graph, without bidirected edges.
         variables: the kind of each variable of the graph.
-        mechanism: the functions of the parents: ``Linear()``, ``Smooth(...)`` or ``Network(...)``.
+        function: the functions of the parents: ``Linear()``, ``Smooth(...)`` or ``Network(...)``.
         noise: the law of real variables' noise: ``Gaussian()``, ``Laplace()``, ``Logistic()``, ``StudentT()``,
             ``Uniform()`` or ``Learned()``.
         heteroscedastic: whether the noise's scale depends on the parents too.
@@ -151,11 +151,11 @@ class NeuralCausalModel(StructuralCausalModel):
 
     Example:
         >>> from causal_pyro_models import counterfactual, fit
-        >>> from causal_pyro_models.models.networks.regression import Linear
+        >>> from causal_pyro_models.models.networks.functions import Linear
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
         >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
-        >>> model = NeuralCausalModel(graph, {"X": Continuous(), "Y": Continuous()}, Linear())
+        >>> model = AdditiveNoiseModel(graph, {"X": Continuous(), "Y": Continuous()}, Linear())
         >>> _ = fit(model, data, steps=50, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0})
         >>> print(f"{world['Y'].item():.1f}")
@@ -166,21 +166,39 @@ class NeuralCausalModel(StructuralCausalModel):
         self,
         graph: CausalGraph,
         variables: Mapping[str, Variable],
-        mechanism: Mechanism = Network(),
-        noise: Noise = Gaussian(),
+        function: Function = Network(),
+        noise: NoiseLaw = Gaussian(),
         heteroscedastic: bool = False,
     ) -> None:
         variables = checked_variables(graph, variables)
-        check_unconfounded(graph, "NeuralCausalModel")
-        hidden = mechanism.hidden if isinstance(mechanism, Network) else ()
+        check_unconfounded(graph, "an additive noise model")
+        hidden = function.hidden if isinstance(function, Network) else ()
 
         def node(variable: Variable) -> Node:
             if isinstance(variable, Continuous | Positive | Image):
-                return AdditiveNoiseNode(variable, mechanism, noise, heteroscedastic)
+                return AdditiveNoiseNode(variable, function, noise, heteroscedastic)
             return node_for(variable, Spline(), hidden)
 
         super().__init__(graph, {name: node(kind) for name, kind in variables.items()})
-        self.mechanism, self.noise, self.heteroscedastic = mechanism, noise, heteroscedastic
+        self.function, self.noise, self.heteroscedastic = function, noise, heteroscedastic
 
 
-AdditiveNoiseModel = NeuralCausalModel
+@register
+class NeuralCausalModel(AdditiveNoiseModel):
+    """An :class:`AdditiveNoiseModel`, by default one of networks.
+
+    In the literature a *neural causal model* is a model of networks with hidden common causes, whose noise is not told
+    from data (Xia et al. 2021); this one has none, and its noise is exact. For bidirected edges take ``CausalVAE``.
+
+    Args:
+        graph, variables, function, noise, heteroscedastic: see :class:`AdditiveNoiseModel`.
+
+    References:
+        K. Xia, K.-Z. Lee, Y. Bengio, E. Bareinboim (2021). The causal-neural connection: expressiveness, learnability,
+        and inference. NeurIPS.
+
+    Example:
+        >>> model = NeuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Continuous(), "Y": Continuous()})
+        >>> model.function
+        Network(hidden=(32, 32), activation=<class 'torch.nn.modules.activation.SiLU'>, normalisation=None)
+    """

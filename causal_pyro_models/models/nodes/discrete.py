@@ -14,7 +14,8 @@ from torch.nn.functional import softplus
 
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Count, Ordinal, Variable
-from causal_pyro_models.models.networks.expansion import Expansion, encoded
+from causal_pyro_models.models.networks.expansion import Expansion
+from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.registry import register
 

@@ -18,7 +18,7 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.expansion import encoded
+from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode

@@ -16,7 +16,7 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.regression import Network
+from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vae import VAENode, latents

@@ -14,9 +14,9 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Variable
 from causal_pyro_models.errors import ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.latent import Latent, principal_components, residuals, standardised
-from causal_pyro_models.models.networks.noise import Gaussian
-from causal_pyro_models.models.networks.regression import Network
+from causal_pyro_models.models.networks.laws import Gaussian
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode

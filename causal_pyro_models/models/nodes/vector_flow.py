@@ -15,7 +15,7 @@ from torch.distributions.transforms import Transform
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import DataError
-from causal_pyro_models.models.networks.expansion import encoded
+from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.scalar_flow import FlowParameters, LocationScale, ScalarFlow, Spline
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register

@@ -9,9 +9,9 @@ from causal_pyro_models import counterfactual, fit, sample
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Positive
 from causal_pyro_models.errors import EvidenceError, ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
-from causal_pyro_models.models.networks.regression import Linear, Network, Smooth, least_squares
-from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode, NeuralCausalModel
+from causal_pyro_models.models.networks.functions import Linear, Network, Smooth, least_squares
+from causal_pyro_models.models.networks.laws import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel, AdditiveNoiseNode
 
 PAIR = CausalGraph(["X", "Y"], [("X", "Y")])
 LAWS = [Gaussian(), Laplace(), Logistic(), StudentT(), Uniform(), Learned()]
@@ -81,7 +81,7 @@ def test_uniform_noise_holds_all_of_the_data_and_refuses_what_is_beyond():
     torch.manual_seed(0)
     x = torch.randn(600)
     data = {"X": x, "Y": 2.0 * x + torch.rand(600)}
-    model = NeuralCausalModel(PAIR, {"X": 1, "Y": 1}, Linear(), Uniform())
+    model = AdditiveNoiseModel(PAIR, {"X": 1, "Y": 1}, Linear(), Uniform())
     fit(model, data, steps=100, seed=0, progress=False)
     assert bool(torch.isfinite(model.log_prob(data)).all())
     width = 2 * 3**0.5 * float(model.nodes["Y"].parameters_given({"X": x})[1][0].detach())
@@ -94,7 +94,7 @@ def test_heteroscedastic_noise_is_learned():
     torch.manual_seed(0)
     x = torch.randn(3_000)
     data = {"X": x, "Y": x + (0.5 * x).exp() * torch.randn(3_000)}
-    model = NeuralCausalModel(PAIR, {"X": 1, "Y": 1}, heteroscedastic=True)
+    model = AdditiveNoiseModel(PAIR, {"X": 1, "Y": 1}, heteroscedastic=True)
     fit(model, data, steps=300, seed=0, progress=False)
     scale = model.nodes["Y"].parameters_given({"X": torch.tensor([-1.0, 1.0])})[1].detach()
     assert float(scale[1] / scale[0]) == pytest.approx(2.718, rel=0.2)
@@ -106,7 +106,7 @@ def test_learned_noise_beats_gaussian_noise_on_two_modes():
     data = {"X": x, "Y": x + u.sign() + 0.3 * u}
     best = []
     for noise in (Gaussian(), Learned()):
-        model = NeuralCausalModel(PAIR, {"X": 1, "Y": 1}, Linear(), noise)
+        model = AdditiveNoiseModel(PAIR, {"X": 1, "Y": 1}, Linear(), noise)
         best.append(min(fit(model, data, steps=300, seed=0, progress=False).history["validation"]))
     assert best[1] < best[0] - 0.2
 
@@ -116,7 +116,7 @@ def test_a_positive_variable_is_additive_in_its_logarithm():
     torch.manual_seed(0)
     x = torch.randn(1_000)
     data = {"X": x, "Y": (0.5 * x + 0.3 * torch.randn(1_000)).exp()}
-    model = NeuralCausalModel(PAIR, {"X": Continuous(), "Y": Positive()}, Linear())
+    model = AdditiveNoiseModel(PAIR, {"X": Continuous(), "Y": Positive()}, Linear())
     fit(model, data, steps=20, seed=0, progress=False)
     assert bool((sample(model, 1_000, seed=0)["Y"] > 0).all())
     world = counterfactual(model, {"X": [0.0], "Y": [2.0]}, {"X": 1.0})
@@ -124,20 +124,20 @@ def test_a_positive_variable_is_additive_in_its_logarithm():
 
 
 def test_both_names_are_one_class():
-    assert AdditiveNoiseModel is NeuralCausalModel
+    assert AdditiveNoiseModel is AdditiveNoiseModel
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda: AdditiveNoiseNode(Binary()), "real variable"),
-        (lambda: AdditiveNoiseNode(mechanism="linear"), "mechanism"),
+        (lambda: AdditiveNoiseNode(function="linear"), "function"),
         (lambda: AdditiveNoiseNode(noise="gaussian"), "law"),
         (lambda: Smooth(1), "2 knots"),
         (lambda: Network((8,), torch.nn.BatchNorm1d), "activation"),
         (lambda: Network((8,), torch.nn.SiLU, torch.nn.BatchNorm1d), "normalisation"),
         (lambda: Network(8), "tuple of widths"),
-        (lambda: NeuralCausalModel(CausalGraph(["X", "Y"], [], [("X", "Y")]), {"X": 1, "Y": 1}), "hidden confounding"),
+        (lambda: AdditiveNoiseModel(CausalGraph(["X", "Y"], [], [("X", "Y")]), {"X": 1, "Y": 1}), "hidden confounding"),
     ],
 )
 def test_bad_settings_are_refused(wrong, message):

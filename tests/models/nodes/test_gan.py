@@ -10,7 +10,7 @@ from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.networks.regression import Linear
+from causal_pyro_models.models.networks.functions import Linear
 from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode
 from causal_pyro_models.models.nodes.flow import CausalFlow
 from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode, relaxed

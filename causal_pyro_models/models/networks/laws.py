@@ -17,7 +17,7 @@ from causal_pyro_models.models.registry import register
 
 
 @dataclass(frozen=True)
-class Noise:
+class NoiseLaw:
     """A law of the noise; it has ``size`` parameters beside location and scale, which do not depend on the parents."""
 
     @property
@@ -40,7 +40,7 @@ class Noise:
 
 @register
 @dataclass(frozen=True)
-class Gaussian(Noise):
+class Gaussian(NoiseLaw):
     """Normal noise."""
 
     def law(self, location: Tensor, scale: Tensor, shape: Tensor) -> TorchDistributionMixin:
@@ -49,7 +49,7 @@ class Gaussian(Noise):
 
 @register
 @dataclass(frozen=True)
-class Laplace(Noise):
+class Laplace(NoiseLaw):
     """Laplace noise."""
 
     def law(self, location: Tensor, scale: Tensor, shape: Tensor) -> TorchDistributionMixin:
@@ -58,7 +58,7 @@ class Laplace(Noise):
 
 @register
 @dataclass(frozen=True)
-class Logistic(Noise):
+class Logistic(NoiseLaw):
     """Logistic noise."""
 
     def law(self, location: Tensor, scale: Tensor, shape: Tensor) -> TorchDistributionMixin:
@@ -67,7 +67,7 @@ class Logistic(Noise):
 
 @register
 @dataclass(frozen=True)
-class StudentT(Noise):
+class StudentT(NoiseLaw):
     """Student's t with learned degrees of freedom, above 1 and 4 at the start."""
 
     @property
@@ -81,7 +81,7 @@ class StudentT(Noise):
 
 @register
 @dataclass(frozen=True)
-class Uniform(Noise):
+class Uniform(NoiseLaw):
     """Uniform noise: location and scale are fitted to the first two moments, then the ends to the largest residuals.
 
     The likelihood itself has no slope that training could follow: it is flat inside the bounds and zero outside. Not
@@ -102,8 +102,8 @@ class Uniform(Noise):
 
 @register
 @dataclass(frozen=True)
-class Learned(Noise):
-    """Noise of any smooth law, learned as a monotone spline of standard normal noise.
+class Learned(NoiseLaw):
+    """NoiseLaw of any smooth law, learned as a monotone spline of standard normal noise.
 
     Args:
         spline: its pieces and its range.
