@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Batch, Values
 from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import ModelError
+from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 
@@ -45,7 +46,7 @@ class Imputer(nn.Module):
             others = {other: kind for other, kind in variables.items() if other != name}
             try:
                 node = node_for(variables[name], Spline(), HIDDEN)
-            except NotImplementedError as error:
+            except ModelError as error:
                 raise ModelError(f"{name!r} has missing values, which a variable of its kind cannot have.") from error
             node.connect({**others, **{_indicator(later): Continuous() for later in self.names[i + 1 :]}})
             proposals.append(node)
@@ -93,14 +94,14 @@ class Imputer(nn.Module):
         return reduce(torch.add, terms)
 
     @torch.no_grad()
-    def initialise(self, batch: Batch) -> None:
+    def initialise(self, batch: Batch, prepare: Prepare = unprepared) -> None:
         """Start afresh, from the rows that show how each variable goes with the others."""
         for i, (name, node) in enumerate(self.proposals.items()):
             self.get_buffer(f"_stand_in_{i}").copy_(batch.values[name][~batch.missing[name]][0])
             rows = batch[batch.intact(*self.names[: i + 1])]
             value = rows.values[name]
             if len(rows) >= MIN_ROWS and not bool((value == value[0]).all()):
-                node.initialise(value, self._inputs(name, rows.values, rows.missing))
+                node.initialise(value, self._inputs(name, rows.values, rows.missing), prepare)
 
 
 class Incomplete(Protocol):

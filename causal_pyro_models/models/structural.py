@@ -17,6 +17,7 @@ from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.confounder import Confounder, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
+from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
@@ -218,8 +219,12 @@ class StructuralCausalModel(nn.Module):
                 raise DataError(f"column {name!r} has values beyond the range of {value.dtype}: rescale it.")
         return batch
 
-    def initialise(self, batch: Batch) -> None:
+    def initialise(self, batch: Batch, prepare: Prepare = unprepared) -> None:
         """Start every node afresh, from what the data show at once.
+
+        Args:
+            batch: the units.
+            prepare: runs what has to be moved down a loss before; ``fit`` gives it.
 
         Raises:
             DataError: a variable is constant.
@@ -236,14 +241,14 @@ class StructuralCausalModel(nn.Module):
             if not len(value) or bool((value == value[0]).all()):
                 raise DataError(_constant(name, value))
             seen[name] = value, {cause: values[cause][rows] for cause in self._causes[name]}
-        self._initialise_nodes(seen)
+        self._initialise_nodes(seen, prepare)
         if self.imputer:
-            self.imputer.initialise(batch)
+            self.imputer.initialise(batch, prepare)
 
-    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]]) -> None:
+    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]], prepare: Prepare) -> None:
         """Start nodes afresh, each from values of its own and of its causes."""
         for name, (value, causes) in seen.items():
-            self.nodes[name].initialise(value, causes)
+            self.nodes[name].initialise(value, causes, prepare)
 
     def impute_with(self, names: Collection[str]) -> None:
         """Make a guide for missing values of these variables, or none where there are none."""

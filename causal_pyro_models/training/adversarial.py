@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch
-from causal_pyro_models.training.loop import Descent, Draw
+from causal_pyro_models.training.loop import CHECKS, Deck, Descent, decayed
 
 BETAS = (0.0, 0.9)  # of Adam; momentum lets the two sides run after each other
 
@@ -54,6 +54,7 @@ class Duel:
 
     Args:
         adversary: a module with the methods of :class:`Adversary`.
+        deck: the units to train on.
         held_out: the units to validate on.
 
     References:
@@ -61,24 +62,27 @@ class Duel:
             NeurIPS, algorithm 1.
     """
 
-    def __init__(self, adversary: Any, held_out: Batch) -> None:
-        self.adversary, self.held_out = adversary, held_out
-        self.critics = Descent(adversary.critic_parameters(), adversary.critic_rate, 0.0, BETAS)
-        self.generators = Descent(adversary.generator_parameters(), adversary.generator_rate, 0.0, BETAS)
+    checks = CHECKS
+
+    def __init__(self, adversary: Any, deck: Deck, held_out: Batch) -> None:
+        self.adversary, self.deck, self.held_out = adversary, deck, held_out
+        self.critics = Descent(decayed(adversary.critic_parameters()), adversary.critic_rate, BETAS)
+        self.generators = Descent(decayed(adversary.generator_parameters()), adversary.generator_rate, BETAS)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generators": self.generators.optimiser,
             "critics": self.critics.optimiser,
         }
         self.modules: dict[str, nn.Module] = {"adversary": adversary}
 
-    def update(self, draw: Draw, progress: float) -> float:
+    def update(self, progress: float) -> float:
         for _ in range(self.adversary.critic_steps):
-            self.critics.step(self.adversary.critic_losses(draw(), progress), progress)
-        return self.generators.step(self.adversary.generator_losses(draw(), progress), progress)
+            self.critics.step(self.adversary.critic_losses(self.deck.draw(), progress), progress)
+        return self.generators.step(self.adversary.generator_losses(self.deck.draw(), progress), progress)
 
     def validate(self) -> float:
         return float(self.adversary.validate(self.held_out))
 
-    def culprits(self, batch: Batch, progress: float) -> list[str]:
+    def culprits(self, units: Tensor, progress: float) -> list[str]:
+        batch = self.deck.train[units]
         critics = self.critics.not_finite(self.adversary.critic_losses(batch, progress))
         return critics + self.generators.not_finite(self.adversary.generator_losses(batch, progress))

@@ -19,7 +19,7 @@ from causal_pyro_models.errors import CheckpointError, FormatError
 from causal_pyro_models.storage import check_path, read_file, write_file
 
 FORMAT = "causal_pyro_models.fit"
-VERSION = 1
+VERSION = 2
 MADE_LATER = "imputer"  # the part of a model that training makes
 
 
@@ -79,7 +79,8 @@ class Checkpoint:
     def __init__(self, path: str | PathLike[str], training: Mapping[str, Any]) -> None:
         check_path(path)
         self.path, self.training = path, dict(training)
-        self.kept: dict[str, Any] = {}  # of the trainings that are over
+        self.kept: dict[str, Any] = {}  # of the trainings that are over: results, random states
+        self.kept_tensors: dict[str, Tensor] = {}  # and what they trained, "kept/label/name"
         self.saved = self._read() if Path(path).exists() else None
         if self.saved:
             self.saved.restore_random("start")
@@ -91,6 +92,7 @@ class Checkpoint:
             found = description["training"]
             self.kept = description["kept"]
             saved = Snapshot(description["label"], description, tensors)
+            self.kept_tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("kept/")}
         except (KeyError, TypeError) as error:
             raise FormatError(
                 f"{self.path} holds no whole training ({error!r:.80}): delete it and start anew."
@@ -104,6 +106,28 @@ class Checkpoint:
                 )
         return saved
 
+    def keep(self, label: str, result: Any, model: nn.Module) -> None:
+        """Keep a training that is over, from the next write on: its result, what it trained and the random states."""
+        numbers, states = random_states()
+        self.kept[label] = {"result": result, "now": numbers}
+        parts = {"model": model.state_dict(), "now": states}
+        for part, tensors in parts.items():
+            self.kept_tensors |= {f"kept/{label}/{part}/{name}": tensor.clone() for name, tensor in tensors.items()}
+
+    def recall(self, label: str, model: nn.Module) -> Any:
+        """The result of a training that is over; the model and the random states are as they were at its end.
+
+        None where the training is not over.
+        """
+        if label not in self.kept:
+            return None
+        prefix = f"kept/{label}/"
+        tensors = {name[len(prefix) :]: t for name, t in self.kept_tensors.items() if name.startswith(prefix)}
+        over = Snapshot(label, self.kept[label], tensors)
+        model.load_state_dict(over.part("model"))
+        over.restore_random("now")
+        return self.kept[label]["result"]
+
     def write(self, label: str, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the file by a state, and the random states at this moment."""
         everything = {**description, "label": label, "training": self.training, "kept": self.kept}
@@ -111,7 +135,7 @@ class Checkpoint:
         for moment, (numbers, parts) in {"start": self._start, "now": random_states()}.items():
             everything[moment] = numbers
             states |= {f"{moment}/{name}": tensor for name, tensor in parts.items()}
-        write_file(self.path, FORMAT, VERSION, everything, {**tensors, **states})
+        write_file(self.path, FORMAT, VERSION, everything, {**tensors, **self.kept_tensors, **states})
 
 
 def digest(batch: Batch) -> str:

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
+from causal_pyro_models.models.networks.preparation import Preparation, Prepare
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.training.adversarial import Duel, adversary_of
 from causal_pyro_models.training.callbacks import Callback
 from causal_pyro_models.training.checkpoints import Checkpoint, digest, outline
-from causal_pyro_models.training.loop import Descent, Draw, FitResult as FitResult, Loop, Objective
+from causal_pyro_models.training.loop import CHECKS, Deck, Descent, FitResult as FitResult, Loop, Objective, decayed
 from causal_pyro_models.training.pairs import consistency
+from causal_pyro_models.training.starting import Preparing
 from causal_pyro_models.validation import checked_count
 
 MIN_ROWS = 20
@@ -39,8 +41,8 @@ class Trainable(Protocol):
     def encode(self, data: Any) -> Batch:
         """Data as a batch, checked, on the model's device."""
 
-    def initialise(self, batch: Batch) -> None:
-        """Start afresh, from what the training data show at once."""
+    def initialise(self, batch: Batch, prepare: Prepare) -> None:
+        """Start afresh, from what the training data show at once; ``prepare`` runs what has to be moved for that."""
 
     def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Each variable's mean loss over the units, whose sum is minimised; schedules follow ``progress`` in [0, 1]."""
@@ -54,21 +56,24 @@ class Likelihood:
 
     Args:
         model: what is trained.
-        train: the units to train on.
+        deck: the units to train on.
         held_out: the units to validate on.
         learning_rate: its peak.
         pairs: pairs to train and to validate on, each the factual and the counterfactual units.
     """
 
+    checks = CHECKS
+
     def __init__(
         self,
         model: Any,
-        train: Batch,
+        deck: Deck,
         held_out: Batch,
         learning_rate: float,
         pairs: Sequence[tuple[Batch, Batch]] = (),
     ) -> None:
-        self.model, self.held_out, self.pairs = model, held_out, pairs
+        self.model, self.deck, self.held_out, self.pairs = model, deck, held_out, pairs
+        train = deck.train
         plain = not pairs and not train.missing and train.weight is None  # all that the start knows of
         self.settled: frozenset[str] = getattr(model, "settled", frozenset()) if plain else frozenset()
         self.constant, self.idle = 0.0, False
@@ -77,7 +82,7 @@ class Likelihood:
                 start = model.losses(train[torch.arange(min(len(train), len(held_out)))], 0.0)
             self.constant = float(sum(start[name] for name in self.settled))
             self.idle = self.settled >= start.keys()
-        self.descent = Descent(model.parameters(), learning_rate, WEIGHT_DECAY, betas=(0.9, 0.99))
+        self.descent = Descent(decayed(model.parameters(), WEIGHT_DECAY), learning_rate, betas=(0.9, 0.99))
         self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
         self.modules: dict[str, nn.Module] = {}
 
@@ -92,15 +97,15 @@ class Likelihood:
             losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
         return losses
 
-    def update(self, draw: Draw, progress: float) -> float:
-        return self.constant + self.descent.step(self.losses(draw(), progress), progress)
+    def update(self, progress: float) -> float:
+        return self.constant + self.descent.step(self.losses(self.deck.draw(), progress), progress)
 
     def validate(self) -> float:
         loss = sum(self.model.losses(self.held_out, 1.0).values())
         return float(loss + sum(sum(consistency(self.model, *pairs).values()) for pairs in self.pairs[1:]))
 
-    def culprits(self, batch: Batch, progress: float) -> list[str]:
-        return self.descent.not_finite(self.losses(batch, progress))
+    def culprits(self, units: Tensor, progress: float) -> list[str]:
+        return self.descent.not_finite(self.losses(self.deck.train[units], progress))
 
 
 def fit(
@@ -194,55 +199,77 @@ def fit(
         order = torch.randperm(_enough(batch))
         held = max(2, round(validation * len(batch)))
         train, held_out = batch[order[held:]], batch[order[:held]]
+        run = _Run(patience, progress, callbacks, file)
+        starts = _Starts(run)
         with tqdm(desc="start", bar_format="{desc} ...", leave=False, disable=not progress):
-            model.initialise(train)
-        run = _Run(model, train, held_out, order[held:], batch_size, patience, progress, callbacks, file)
-        likelihood = Likelihood(model, train, held_out, learning_rate, _split_pairs(twins, validation))
-        result = run(LABEL, likelihood, 0 if likelihood.idle else steps)
+            model.initialise(train, starts)
+        starts.check()
+        deck = Deck(train, order[held:], batch_size)
+        likelihood = Likelihood(model, deck, held_out, learning_rate, _split_pairs(twins, validation))
+        result = run(LABEL, model, likelihood, 0 if likelihood.idle else steps)
         if not twins:  # what they teach, held-out densities do not show
             model.finish(train, held_out)
         adversary = adversary_of(model, train)
         if adversary is not None:
             _check_complete(batch)
-            duel = run("adversarial", Duel(adversary, held_out), adversarial_steps)
+            deck = Deck(train, order[held:], batch_size)
+            duel = run("adversarial", model, Duel(adversary, deck, held_out), adversarial_steps)
             result = dataclasses.replace(result, adversarial=duel)
     return result
 
 
 @dataclasses.dataclass
 class _Run:
-    """Trainings of one model one after the other, each gone on with where a checkpoint left off."""
+    """Trainings one after the other, each gone on with where a checkpoint left off."""
 
-    model: Any
-    train: Batch
-    held_out: Batch
-    rows: Tensor
-    batch_size: int
     patience: int
     progress: bool
     callbacks: Sequence[Callback]
     checkpoint: Checkpoint | None
 
-    def __call__(self, label: str, objective: Objective, steps: int) -> FitResult:
+    def __call__(
+        self, label: str, model: nn.Module, objective: Objective, steps: int, patience: int | None = None
+    ) -> FitResult:
         file = self.checkpoint
-        if file and label in file.kept:  # over, and another in progress, whose weights are about to be loaded
-            return FitResult(**file.kept[label])
+        if file and (kept := file.recall(label, model)) is not None:
+            return FitResult(**kept)
         loop = Loop(
-            self.model,
+            model,
             objective,
-            self.train,
-            self.rows,
             steps=steps,
-            batch_size=self.batch_size,
-            patience=self.patience,
+            patience=self.patience if patience is None else patience,
             label=label,
             checkpoint=file,
             callbacks=self.callbacks,
         )
         result = loop.run(self.progress, file.saved if file and file.saved and file.saved.label == label else None)
         if file:
-            file.kept[label] = dataclasses.asdict(result)
+            file.keep(label, dataclasses.asdict(result), model)
         return result
+
+
+@dataclasses.dataclass
+class _Starts:
+    """Runs the preparations of a start. Where one is interrupted, the start is made of what was found until then."""
+
+    run: _Run
+    count: int = 0
+    interrupted: KeyboardInterrupt | None = None
+
+    def __call__(self, preparation: Preparation) -> None:
+        if self.interrupted:
+            return
+        self.count += 1
+        label = "start" if self.count == 1 else f"start {self.count}"
+        try:
+            self.run(label, preparation, Preparing(preparation), preparation.steps, patience=Preparing.checks)
+        except KeyboardInterrupt as interrupted:
+            self.interrupted = interrupted
+
+    def check(self) -> None:
+        """Raise the interruption, once the start is made."""
+        if self.interrupted:
+            raise self.interrupted
 
 
 def _weighted(batch: Batch, intervention_weight: float) -> Batch:

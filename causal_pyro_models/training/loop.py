@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,14 +20,12 @@ from causal_pyro_models.training.checkpoints import Checkpoint, Snapshot
 if TYPE_CHECKING:
     import pandas as pd
 
-CHECKS = 50  # validations in the course of a training
+CHECKS = 50  # validations in the course of a training, by default
 WARM_UP = 0.02  # share of the steps over which the learning rate rises to its peak
 MAX_GRADIENT_NORM = 100.0
 CHECKPOINT_SECONDS = 30.0  # the most that is lost where validations are further apart
 
 FEW = 4  # units that fail one by one where the weights are at fault, not the data
-
-Draw = Callable[[], Batch]
 
 
 @dataclass(frozen=True)
@@ -65,37 +63,35 @@ class Objective(Protocol):
 
     optimisers: dict[str, torch.optim.Optimizer]
     modules: dict[str, nn.Module]  # what is trained beside the model, and not kept
+    checks: int  # validations in the course of the training
 
-    def update(self, draw: Draw, progress: float) -> float:
+    @property
+    def deck(self) -> Deck | None:
+        """The units that mini-batches are drawn from; None where the loop need not know of them."""
+
+    def update(self, progress: float) -> float:
         """One step; the loss before it. Raises NotFinite where it is no number."""
 
     def validate(self) -> float:
         """How the held-out units fare, smaller is better."""
 
-    def culprits(self, batch: Batch, progress: float) -> list[str]:
-        """The losses that are not finite on a batch."""
+    def culprits(self, units: Tensor, progress: float) -> list[str]:
+        """The losses that are not finite on some units of the deck."""
 
 
 class Descent:
     """A gradient step on a sum of losses: clipped, with the learning rate of a schedule.
 
     Args:
-        weights: what is trained.
+        groups: what is trained, each group with its ``weight_decay``; see :func:`decayed`.
         learning_rate: the peak of the learning rate.
-        weight_decay: of matrices, not of biases.
         betas: of Adam.
     """
 
-    def __init__(
-        self, weights: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, betas: tuple[float, float]
-    ) -> None:
-        self.weights = [weight for weight in weights if weight.requires_grad]
+    def __init__(self, groups: Sequence[Mapping[str, Any]], learning_rate: float, betas: tuple[float, float]) -> None:
+        self.weights = [weight for group in groups for weight in group["params"]]
         self.learning_rate = learning_rate
-        groups = [
-            {"params": [p for p in self.weights if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in self.weights if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
+        self.optimiser = torch.optim.AdamW([dict(g) for g in groups], lr=learning_rate, betas=betas, fused=True)
 
     def step(self, losses: Mapping[str, Tensor], progress: float) -> float:
         """Descend; the loss before it.
@@ -125,24 +121,41 @@ class Descent:
         return found
 
 
+def decayed(weights: Iterable[nn.Parameter], weight_decay: float = 0.0) -> list[dict[str, Any]]:
+    """The weights that are trained in two groups: matrices, which decay, and biases, which do not."""
+    trained = [weight for weight in weights if weight.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
 def schedule(progress: float) -> float:
     """The learning rate as a share of its peak: a brief rise, then a cosine down to zero."""
     return min(1.0, (progress + 1e-3) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 class Deck:
-    """Indices of units, in a new order every epoch; a last batch that is short is left out."""
+    """Units in a new order every epoch, drawn in mini-batches; a last one that is short is left out.
 
-    def __init__(self, units: int, size: int) -> None:
-        self.units, self.size = units, min(size, units)
-        self.order, self.position = torch.arange(units), units
+    Args:
+        train: the units.
+        rows: where each of them stood in the data.
+        size: units per mini-batch.
+    """
 
-    def draw(self) -> Tensor:
-        """The next ``(size,)`` indices."""
-        if self.position + self.size > self.units:
-            self.order, self.position = torch.randperm(self.units), 0
+    def __init__(self, train: Batch, rows: Tensor, size: int) -> None:
+        self.train, self.rows, self.size = train, rows, min(size, len(train))
+        self.order, self.position = torch.arange(len(train)), len(train)
+        self.drawn = self.order[:0]
+
+    def draw(self) -> Batch:
+        """The next ``size`` units; ``drawn`` has their indices."""
+        if self.position + self.size > len(self.order):
+            self.order, self.position = torch.randperm(len(self.order)), 0
         self.position += self.size
-        return self.order[self.position - self.size : self.position]
+        self.drawn = self.order[self.position - self.size : self.position]
+        return self.train[self.drawn]
 
 
 class Loop:
@@ -151,10 +164,7 @@ class Loop:
     Args:
         model: its weights are trained, and its best ones kept.
         objective: what is minimised.
-        train: the units to train on.
-        rows: where each of them stood in the data.
         steps: the most steps to take.
-        batch_size: units per batch.
         patience: validations without improvement before training stops.
         label: what the training is called.
         checkpoint: where to write the state, if anywhere.
@@ -165,21 +175,17 @@ class Loop:
         self,
         model: nn.Module,
         objective: Objective,
-        train: Batch,
-        rows: Tensor,
         *,
         steps: int,
-        batch_size: int,
         patience: int,
         label: str,
         checkpoint: Checkpoint | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.model, self.objective, self.train, self.rows = model, objective, train, rows
+        self.model, self.objective = model, objective
         self.steps, self.patience, self.label = steps, patience, label
         self.checkpoint, self.callbacks = checkpoint, callbacks
-        self.every = max(1, steps // CHECKS)
-        self.deck = Deck(len(train), batch_size)
+        self.every = max(1, steps // objective.checks)
         self.history: dict[str, list[float]] = {"step": [], "loss": [], "validation": [], "learning_rate": []}
         self.step, self.best_step, self.best_loss = 0, 0, math.inf
         self.running, self.seconds = 0.0, 0.0  # loss since the last validation; time of earlier runs of this training
@@ -222,7 +228,7 @@ class Loop:
         """One step, and the validation after it where one is due."""
         progress = self.step / self.steps
         try:
-            self.running += self.objective.update(self._draw, progress)
+            self.running += self.objective.update(progress)
         except NotFinite:
             raise self._fault(progress) from None
         self.step += 1
@@ -231,10 +237,6 @@ class Loop:
             self._validate(loss)
         elif self.checkpoint and time.perf_counter() - self._written > CHECKPOINT_SECONDS:
             self._write()
-
-    def _draw(self) -> Batch:
-        self.index = self.deck.draw()
-        return self.train[self.index]
 
     @torch.no_grad()
     def _validate(self, loss: float) -> None:
@@ -262,13 +264,15 @@ class Loop:
 
     def _fault(self, progress: float) -> FitError:
         """Name the variables whose loss or gradient is not finite, and the rows of the batch."""
-        names = self.objective.culprits(self.train[self.index], progress)
-        rows = self.rows[self._guilty(self.index, progress)].tolist()
+        deck = self.objective.deck
+        units = torch.arange(0) if deck is None else deck.drawn
+        names = self.objective.culprits(units, progress)
+        rows = [] if deck is None else deck.rows[self._guilty(units, progress)].tolist()
         shown = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
         error = FitError(
-            f"the loss of {', '.join(names)} is not finite at step {self.step + 1}, on a batch with the rows {shown}. "
-            f"The model keeps the weights of step {self.best_step}. Look for extreme values in these columns, or lower "
-            f"learning_rate."
+            f"the loss of {', '.join(names)} is not finite at step {self.step + 1} of {self.label}"
+            f"{f', on a batch with the rows {shown}' if rows else ''}. The model keeps the weights of step "
+            f"{self.best_step}. Look for extreme values in these columns, or lower learning_rate."
         )
         error.variables, error.rows = tuple(names), tuple(rows)
         return error
@@ -277,7 +281,7 @@ class Loop:
         """The units on which a loss is not finite; all of them where it is so on any few, or only on all together."""
 
         def fails(part: Tensor) -> bool:
-            return bool(self.objective.culprits(self.train[part], progress))
+            return bool(self.objective.culprits(part, progress))
 
         found, halves = [], [units] if not all(fails(unit) for unit in units[:FEW].split(1)) else []
         while halves:
@@ -299,18 +303,22 @@ class Loop:
         for part, optimiser in self.objective.optimisers.items():
             for i, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"{part}/{i}/{key}": value for key, value in state.items()}
-        tensors["order"] = self.deck.order
+        if self.objective.deck is not None:
+            tensors["order"] = self.objective.deck.order
         self.checkpoint.write(self.label, {**self._position(), "seconds": self._elapsed()}, tensors)
         self._written = time.perf_counter()
 
     def _position(self) -> dict[str, Any]:
         names = ("history", "step", "best_step", "best_loss", "running")
-        return {name: getattr(self, name) for name in names} | {"position": self.deck.position}
+        position = 0 if self.objective.deck is None else self.objective.deck.position
+        return {name: getattr(self, name) for name in names} | {"position": position}
 
     def _load(self, saved: Snapshot) -> None:
         for name in ("history", "step", "best_step", "best_loss", "running", "seconds"):
             setattr(self, name, saved.description[name])
-        self.deck.order, self.deck.position = saved.tensors["order"], saved.description["position"]
+        if self.objective.deck is not None:
+            self.objective.deck.order = saved.tensors["order"]
+            self.objective.deck.position = saved.description["position"]
         device = next(self.model.parameters()).device
         self.best = {name: tensor.to(device) for name, tensor in saved.part("best").items()}
         for part, module in {"model": self.model, **self.objective.modules}.items():

@@ -9,6 +9,7 @@ from causal_pyro_models.errors import DataError, FitError
 from causal_pyro_models.models.nodes.gan import CausalGAN
 from causal_pyro_models.training.adversarial import Duel, adversary_of
 from causal_pyro_models.training.critics import Critics
+from causal_pyro_models.training.loop import Deck
 
 GRAPH = CausalGraph(["X", "Y"], [("X", "Y")])
 SETTINGS = {"steps": 6, "adversarial_steps": 6, "batch_size": 50, "seed": 0, "progress": False}
@@ -86,14 +87,14 @@ class Adversary(torch.nn.Module):
 def test_critics_have_their_steps_before_each_of_the_generators():
     adversary = Adversary(torch.nn.Parameter(torch.tensor(5.0)))
     batch = Batch({"X": torch.ones(4)})
-    duel = Duel(adversary, batch)
+    duel = Duel(adversary, Deck(batch, torch.arange(4), 4), batch)
     for _ in range(2):
-        duel.update(lambda: batch, 0.2)
+        duel.update(0.2)
     assert adversary.turns == ["critic"] * 3 + ["generator"] + ["critic"] * 3 + ["generator"]
     assert 0.0 < float(adversary.critic) < 1.0 and float(adversary.generator[0]) < 5.0
     assert duel.validate() == float(adversary.generator[0])
-    spoilt = Batch({"X": torch.tensor([1.0, torch.nan])})
-    assert duel.culprits(spoilt, 0.2) == ["critic"] and not duel.culprits(batch, 0.2)
+    duel = Duel(adversary, Deck(Batch({"X": torch.tensor([1.0, torch.nan])}), torch.arange(2), 2), batch)
+    assert duel.culprits(torch.tensor([1]), 0.2) == ["critic"] and not duel.culprits(torch.tensor([0]), 0.2)
 
 
 def test_a_fault_of_a_critic_is_named():

@@ -11,6 +11,8 @@ import torch
 from causal_pyro_models import CausalFlow, CausalGraph, fit, load
 from causal_pyro_models.data import Continuous
 from causal_pyro_models.errors import CheckpointError, FormatError, MissingFileError, QueryError
+from causal_pyro_models.inference.prediction import sample
+from causal_pyro_models.seeding import seeded
 from tests.training.training_run import SETTINGS, data, model
 
 SCRIPT = Path(__file__).with_name("training_run.py")
@@ -27,10 +29,11 @@ def same(a, b):
     return list(old) == list(new) and all(torch.equal(old[name], new[name]) for name in old)
 
 
-def test_the_same_command_goes_on_after_kill_9(tmp_path, uninterrupted):
-    """Killed as it writes a validation at step 20, with three epochs behind and one begun."""
+@pytest.mark.parametrize("where", [("start", "120"), ("fit", "20")])
+def test_the_same_command_goes_on_after_kill_9(tmp_path, uninterrupted, where):
+    """Killed as it writes a validation: in the start, or with three epochs behind and one begun."""
     command = [sys.executable, str(SCRIPT), str(tmp_path / "fit.safetensors"), str(tmp_path / "model.safetensors")]
-    killed = subprocess.run([*command, "20"], cwd=Path(__file__).parents[2], check=False)
+    killed = subprocess.run([*command, *where], cwd=Path(__file__).parents[2], check=False)
     assert killed.returncode == -signal.SIGKILL and not (tmp_path / "model.safetensors").exists()
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
     assert same(load(tmp_path / "model.safetensors"), uninterrupted[0])
@@ -40,24 +43,24 @@ class Stopped(Exception):
     pass
 
 
-def stop_at(step):
+def stop_at(training, step):
     def callback(label, model, record):
-        if record["step"] == step:
+        if label == training and record["step"] == step:
             raise Stopped
 
     return callback
 
 
-@pytest.mark.parametrize("step", [0, 1, 31, 60])
+@pytest.mark.parametrize("where", [("start", 0), ("start", 90), ("start", 300), ("fit", 0), ("fit", 31), ("fit", 60)])
 @pytest.mark.parametrize("seed", [3, None])
-def test_stopped_anywhere_it_ends_with_the_same_bits(tmp_path, uninterrupted, step, seed):
+def test_stopped_anywhere_it_ends_with_the_same_bits(tmp_path, uninterrupted, where, seed):
     file, settings = tmp_path / "fit", {**SETTINGS, "seed": seed}
     torch.manual_seed(11)
     whole = model()
     result = fit(whole, data(), **settings)
     torch.manual_seed(11)
     with pytest.raises(Stopped):
-        fit(model(), data(), checkpoint=file, callbacks=[stop_at(step)], **settings)
+        fit(model(), data(), checkpoint=file, callbacks=[stop_at(*where)], **settings)
     torch.manual_seed(99)  # another process is elsewhere
     again = model()
     resumed = fit(again, data(), checkpoint=file, **settings)
@@ -117,7 +120,7 @@ def test_damaged_files_are_refused(tmp_path):
 
 def test_an_interrupted_training_keeps_its_best_weights():
     def interrupt(label, model, record):
-        if record["step"] == 30:
+        if label == "fit" and record["step"] == 30:
             seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
             raise KeyboardInterrupt
 
@@ -130,3 +133,27 @@ def test_an_interrupted_training_keeps_its_best_weights():
     best = history[:30].idxmin()
     assert best < 30  # so that the last weights are not the best
     assert not all(torch.equal(seen[0][name], tensor) for name, tensor in trained.state_dict().items())
+
+
+def test_an_interrupted_start_is_made_of_what_was_found():
+    """At once its hidden units are random, as if none had been moved; then the model is whole, and the call is over."""
+
+    def interrupt(label, model, record):
+        seen.append(label)
+        raise KeyboardInterrupt
+
+    seen, stopped, unmoved = [], model(), model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, data(), callbacks=[interrupt], **SETTINGS)
+    assert seen == ["start"]
+    with seeded(SETTINGS["seed"]):
+        order = torch.randperm(300)
+        unmoved.initialise(unmoved.encode(data())[order[30:]])
+    assert same(stopped, unmoved)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in sample(stopped, 50, seed=0).values())
+
+
+def test_a_start_shows_its_progress(capsys):
+    fit(model(), data(), **{**SETTINGS, "progress": True})
+    shown = capsys.readouterr().err
+    assert "300/300" in shown and "start:" in shown and "fit:" in shown

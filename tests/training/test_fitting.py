@@ -157,8 +157,8 @@ def test_what_the_start_settles_is_not_trained():
     seen = {}
 
     class Watched(CausalFlow):
-        def initialise(self, batch):
-            super().initialise(batch)
+        def initialise(self, batch, prepare):
+            super().initialise(batch, prepare)
             seen.update(self.state_dict(), settled=self.settled)
 
         def finish(self, train, validation):
@@ -303,7 +303,7 @@ class Faulty(CausalFlow):
 def test_fault_names_the_variable_and_keeps_the_best_weights(finite_value):
     model = Faulty(TRIANGLE, REAL)
     model.finite_value = finite_value
-    with pytest.raises(FitError, match=r"loss of Y is not finite at step 51, .* weights of step \d+") as fault:
+    with pytest.raises(FitError, match=r"loss of Y is not finite at step 51 of fit, .* weights of step \d+") as fault:
         fit(model, linear(400), steps=100, patience=50, seed=0, progress=False)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
     assert fault.value.variables == ("Y",) and len(fault.value.rows) == 360
@@ -331,7 +331,7 @@ class Picky(CausalFlow):
 def test_the_rows_at_fault_are_named():
     data = linear(200)
     data.loc[17, "Y"] = 2.0
-    with pytest.raises(FitError, match=r"Y is not finite at step 1, on a batch with the rows 17\. The") as fault:
+    with pytest.raises(FitError, match=r"Y is not finite at step 1 of fit, on a batch with the rows 17\. The") as fault:
         fit(Picky(TRIANGLE, REAL), data, steps=5, batch_size=200, seed=1, progress=False)
     assert fault.value.rows == (17,)
 

@@ -1,4 +1,4 @@
-"""A training in a process of its own: ``python training_run.py CHECKPOINT MODEL [STEP]`` dies by SIGKILL at a step."""
+"""A training of its own process: ``python training_run.py CHECKPOINT MODEL [LABEL STEP]`` dies by SIGKILL at a step."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ def model():
     return CausalFlow(GRAPH, KINDS, hidden=(8,))
 
 
-def die_at(step):
+def die_at(training, step):
     def callback(label, model, record):
-        if record["step"] >= step:
+        if label == training and record["step"] >= int(step):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return callback
@@ -36,7 +36,7 @@ def die_at(step):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    checkpoint, path, *step = sys.argv[1:]
+    checkpoint, path, *where = sys.argv[1:]
     trained = model()
-    fit(trained, data(), checkpoint=checkpoint, callbacks=[die_at(int(s)) for s in step], **SETTINGS)
+    fit(trained, data(), checkpoint=checkpoint, callbacks=[die_at(*where)] if where else [], **SETTINGS)
     save(trained, path)

@@ -22,7 +22,8 @@ from causal_pyro_models.models.networks.monotone import (
     normal_scores,
     straight,
 )
-from causal_pyro_models.models.networks.start import initialise as initialise_expansions
+from causal_pyro_models.models.networks.preparation import Prepare
+from causal_pyro_models.models.networks.start import start_locations
 from causal_pyro_models.models.registry import register
 
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
@@ -153,11 +154,6 @@ class ScalarFlow(nn.Module):
         maps = self.residual.maps(Quantiles(*(tensors[f"law_{name}"] for name in Quantiles._fields)), further[..., 1:])
         return FlowParameters(mean + sd * location, sd * log_scale.exp(), maps)
 
-    @torch.no_grad()
-    def initialise(self, features: Tensor, value: Tensor) -> None:
-        """Start with location and log-scale of least squares and noise of one shape."""
-        initialise([self], [features], [value])
-
     def standardise(self, value: Tensor) -> Tensor:
         """Take mean and standard deviation from values; the standardised ones."""
         self.mean.copy_(value.mean())
@@ -177,7 +173,7 @@ class ScalarFlow(nn.Module):
         self._set_law(features, target, self.conditioner.solve(features, target, curved))
 
     @torch.no_grad()
-    def settle(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
+    def keep_if_better(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
         """Return to the start, from all units, unless the trained flow does better on held-out ones.
 
         Better by a standard error of the mean gain: by less, chance alone leaves the networks of linear ones in place.
@@ -220,10 +216,19 @@ class ScalarFlow(nn.Module):
 
 
 @torch.no_grad()
-def initialise(flows: Sequence[ScalarFlow], features: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Start flows of the same widths with location and log-scale of least squares and noise of one shape."""
+def initialise_flows(
+    flows: Sequence[ScalarFlow], features: Sequence[Tensor], values: Sequence[Tensor], prepare: Prepare
+) -> None:
+    """Start flows with location and log-scale of least squares and noise of one shape.
+
+    Args:
+        flows: any number of them.
+        features: ``(units, width)`` for each.
+        values: ``(units,)`` for each.
+        prepare: moves the hidden units of their locations.
+    """
     targets = [flow.standardise(value) for flow, value in zip(flows, values, strict=True)]
-    residuals = initialise_expansions([flow.conditioner for flow in flows], features, targets)
+    residuals = start_locations([flow.conditioner for flow in flows], features, targets, prepare)
     for flow, *start in zip(flows, features, targets, residuals, strict=True):
         flow.begin(*start)
 

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.expansion import Expansion
+from causal_pyro_models.models.networks.preparation import Preparation, Prepare
 
 STEPS, LEARNING_RATE, BATCH = 300, 0.02, 512
 DECAY = 40.0  # of the weights, over the root of the number of units; without it they follow the noise
 MIN_UNITS = 200  # to move hidden units by
 HELD_OUT = 10  # every so many units judge whether hidden units are needed
+JUDGED = 500  # of these at most, while hidden units are moved
 
 Data = tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def initialise(expansions: Sequence[Expansion], features: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
-    """Start expansions of the same widths afresh, the locations ridge regressions; their residuals ``(units,)``.
+def start_locations(
+    expansions: Sequence[Expansion], features: Sequence[Tensor], targets: Sequence[Tensor], prepare: Prepare
+) -> list[Tensor]:
+    """Start expansions afresh, the locations ridge regressions; their residuals ``(units,)``.
 
     The hidden units of one feature are random steps. Those of several are random too or, where that explains held-out
     units better, moved down the squared error; they are left out unless held-out units speak for them by half a
     standard error, and gradients no longer move them.
 
     Args:
-        expansions: of the same widths, whose hidden units are moved together.
+        expansions: whose hidden units are moved together.
         features: ``(units, width)`` for each.
         targets: ``(units,)`` for each, of mean zero and standard deviation one.
+        prepare: moves the hidden units.
     """
     for expansion, inputs in zip(expansions, features, strict=True):
         expansion.place(inputs)
+        for name in _layers(expansion) if expansion.apart else ():
+            expansion.get_parameter(name).requires_grad_(False)
     curved = [True] * len(targets)
-    if expansions[0].apart:
-        for expansion in expansions:
-            for name in _layers(expansion):
-                expansion.get_parameter(name).requires_grad_(False)
-        if min(map(len, targets)) >= MIN_UNITS:
-            curved = _choose(expansions, list(zip(features, targets, strict=True)))
+    movable = [i for i, e in enumerate(expansions) if e.apart and len(targets[i]) >= MIN_UNITS]
+    if movable:
+        chosen = _choose([expansions[i] for i in movable], [(features[i], targets[i]) for i in movable], prepare)
+        for i, take in zip(movable, chosen, strict=True):
+            curved[i] = take
     starts = zip(expansions, features, targets, curved, strict=True)
     return [expansion.solve(inputs, target, take) for expansion, inputs, target, take in starts]
 
@@ -48,7 +55,7 @@ def _layers(expansion: Expansion) -> list[str]:
     return [f"{kind}{layer}" for layer in range(len(expansion.hidden)) for kind in ("weight", "offset")]
 
 
-def _choose(expansions: Sequence[Expansion], data: Sequence[Data]) -> list[bool]:
+def _choose(expansions: Sequence[Expansion], data: Sequence[Data], prepare: Prepare) -> list[bool]:
     """Leave the hidden units random, or move them; whether they do better than none."""
     seen = [(x[len(y) // HELD_OUT :], y[len(y) // HELD_OUT :]) for x, y in data]
     unseen = [(x[: len(y) // HELD_OUT], y[: len(y) // HELD_OUT]) for x, y in data]
@@ -62,7 +69,9 @@ def _choose(expansions: Sequence[Expansion], data: Sequence[Data]) -> list[bool]
 
     random = [{name: expansion.get_parameter(name).clone() for name in _layers(expansion)} for expansion in expansions]
     with_random, without = errors(True), errors(False)
-    _move(expansions, seen)
+    units = HiddenUnits(expansions, seen, unseen)
+    prepare(units)
+    units.hand_over(expansions)
     curved = []
     for expansion, before, *alternatives in zip(expansions, random, with_random, errors(True), without, strict=True):
         best = min(alternatives[:2], key=torch.mean)
@@ -73,33 +82,84 @@ def _choose(expansions: Sequence[Expansion], data: Sequence[Data]) -> list[bool]
     return curved
 
 
-def _move(expansions: Sequence[Expansion], data: Sequence[Data]) -> None:
-    """Move hidden units, and what is linear in them, down the squared error of the location."""
-    first = expansions[0]
-    tables = []
-    for expansion, (features, target) in zip(expansions, data, strict=True):
-        line, squashed = expansion.inputs(expansion.tensors(), features[: STEPS * BATCH])
-        tables.append(torch.cat([line, squashed, target[: STEPS * BATCH].unsqueeze(-1)], -1))
-    sizes = (len(first.line), first.width, 1)
-    names = ["line", "location", *_layers(first)]
-    moved = {name: torch.stack([e.get_parameter(name).detach() for e in expansions]).requires_grad_() for name in names}
-    matrices = [tensor for name, tensor in moved.items() if name.startswith("weight")]
-    others = [tensor for name, tensor in moved.items() if not name.startswith("weight")]
-    decay = DECAY / min(len(target) for _, target in data) ** 0.5
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-    for _ in range(STEPS):
-        drawn = [table[torch.randint(len(table), (BATCH,), device=table.device)] for table in tables]
-        line, squashed, target = torch.stack(drawn).split(sizes, -1)
-        with torch.enable_grad():
-            units = first.units(moved, squashed)
-            location = line @ moved["line"].unsqueeze(-1) + units @ moved["location"].unsqueeze(-1)
-            loss = (target - location).square().mean((1, 2)).sum()
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        schedule.step()
-    for name in _layers(first):
-        for expansion, values in zip(expansions, moved[name].detach(), strict=True):
-            expansion.get_parameter(name).copy_(values)
+class HiddenUnits(Preparation):
+    """The hidden units of some locations, and what is linear in them, to be moved down the squared error.
+
+    Locations of the same widths are moved in one pass.
+
+    Args:
+        expansions: whose locations they are.
+        seen: features and target of each, to move them by.
+        unseen: the same, to judge them by.
+    """
+
+    steps, learning_rate = STEPS, LEARNING_RATE
+
+    def __init__(self, expansions: Sequence[Expansion], seen: Sequence[Data], unseen: Sequence[Data]) -> None:
+        super().__init__()
+        alike: dict[Any, list[int]] = {}
+        for i, expansion in enumerate(expansions):
+            alike.setdefault((expansion.width, expansion.hidden), []).append(i)
+        self.alike = list(alike.values())
+        self._layouts = tuple(expansions[members[0]] for members in self.alike)  # in a tuple: no part of this module
+        self._tables = [[_table(expansions[i], *seen[i], STEPS * BATCH) for i in members] for members in self.alike]
+        self._judges = [[_table(expansions[i], *unseen[i], JUDGED) for i in members] for members in self.alike]
+        self._decay = [DECAY / min(len(seen[i][1]) for i in members) ** 0.5 for members in self.alike]
+        self.moved = nn.ModuleList(
+            nn.ParameterDict({
+                name: torch.stack([expansions[i].get_parameter(name).detach() for i in members])
+                for name in ("line", "location", *_layers(layout))
+            })
+            for layout, members in zip(self._layouts, self.alike, strict=True)
+        )  # fmt: skip
+
+    def groups(self) -> list[dict[str, Any]]:
+        found = []
+        for parameters, decay in zip(self._parameters_of(), self._decay, strict=True):
+            matrices = [tensor for name, tensor in parameters.items() if name.startswith("weight")]
+            others = [tensor for name, tensor in parameters.items() if not name.startswith("weight")]
+            found += [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+        return found
+
+    def losses(self) -> dict[str, Tensor]:
+        drawn = [
+            torch.stack([table[torch.randint(len(table), (BATCH,), device=table.device)] for table in tables])
+            for tables in self._tables
+        ]
+        return {
+            f"locations of {layout.width} features": self._errors(i, rows).sum()
+            for i, (layout, rows) in enumerate(zip(self._layouts, drawn, strict=True))
+        }
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        total = 0.0
+        for i, tables in enumerate(self._judges):
+            few = min(map(len, tables))
+            total += float(self._errors(i, torch.stack([table[:few] for table in tables])).sum())
+        return total
+
+    def hand_over(self, expansions: Sequence[Expansion]) -> None:
+        """Give the expansions the hidden units as they are now."""
+        for layout, members, parameters in zip(self._layouts, self.alike, self._parameters_of(), strict=True):
+            for name in _layers(layout):
+                for i, values in zip(members, parameters[name].detach(), strict=True):
+                    expansions[i].get_parameter(name).copy_(values)
+
+    def _parameters_of(self) -> list[dict[str, nn.Parameter]]:
+        return [dict(part.named_parameters()) for part in self.moved]
+
+    def _errors(self, i: int, rows: Tensor) -> Tensor:
+        """The mean squared error ``(k,)`` of each of ``k`` locations of the same widths on rows of their tables."""
+        layout, parameters = self._layouts[i], self._parameters_of()[i]
+        line, squashed, target = rows.split((len(layout.line), layout.width, 1), -1)
+        units = layout.units(parameters, squashed)
+        location = line @ parameters["line"].unsqueeze(-1) + units @ parameters["location"].unsqueeze(-1)
+        errors: Tensor = (target - location).square().mean((1, 2))
+        return errors
+
+
+def _table(expansion: Expansion, features: Tensor, target: Tensor, most: int) -> Tensor:
+    """The columns of the line, what the hidden units see, and the target, ``(units, columns)``."""
+    line, squashed = expansion.inputs(expansion.tensors(), features[:most])
+    return torch.cat([line, squashed, target[:most].unsqueeze(-1)], -1)

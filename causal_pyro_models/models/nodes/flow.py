@@ -19,7 +19,8 @@ from causal_pyro_models.data.variables import Continuous, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.features import encoded
-from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise
+from causal_pyro_models.models.networks.preparation import Prepare, unprepared
+from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode
 from causal_pyro_models.models.registry import register
@@ -82,15 +83,15 @@ class FlowNode(Node):
         line, log_slope = self.on_line(value)
         return log_slope + self.flow.given(features, features.shape[:-1]).log_prob(line)
 
-    def initialise(self, value: Tensor, parents: Values) -> None:
+    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
         """Start with the location of least squares and noise that does not depend on the parents."""
-        self.flow.initialise(self.features(parents).detach(), self.on_line(value)[0])
+        initialise_flows([self.flow], [self.features(parents).detach()], [self.on_line(value)[0]], prepare)
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         """Return to the start, from all units, unless the trained flow does better on held-out ones."""
         lines = self.on_line(value)[0], self.on_line(held_out)[0]
-        self.flow.settle(self.features(parents), lines[0], self.features(held_out_parents), lines[1])
+        self.flow.keep_if_better(self.features(parents), lines[0], self.features(held_out_parents), lines[1])
 
 
 @node_for.register
@@ -157,16 +158,12 @@ class CausalFlow(StructuralCausalModel):
         self.residual, self.hidden = residual, hidden
         self._flows = {name: node for name, node in nodes.items() if isinstance(node, FlowNode)}
 
-    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]]) -> None:
-        """Flows of the same width together, other nodes one by one."""
-        for names in _alike(self._flows).values():
-            nodes, values, causes = zip(*((self._flows[name], *seen[name]) for name in names), strict=True)
-            initialise(
-                [node.flow for node in nodes],
-                [node.features(given).detach() for node, given in zip(nodes, causes, strict=True)],
-                [node.on_line(value)[0] for node, value in zip(nodes, values, strict=True)],
-            )
-        super()._initialise_nodes({name: data for name, data in seen.items() if name not in self._flows})
+    def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]], prepare: Prepare) -> None:
+        """Flows together, other nodes one by one."""
+        features = [node.features(seen[name][1]).detach() for name, node in self._flows.items()]
+        lines = [node.on_line(seen[name][0])[0] for name, node in self._flows.items()]
+        initialise_flows([node.flow for node in self._flows.values()], features, lines, prepare)
+        super()._initialise_nodes({name: data for name, data in seen.items() if name not in self._flows}, prepare)
 
     def log_prob(self, values: Values) -> Tensor:
         self._check_values(values)

@@ -17,6 +17,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.latent import Latent, principal_components, residuals, standardised
 from causal_pyro_models.models.networks.laws import Gaussian
+from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode
@@ -116,14 +117,14 @@ class VAENode(Node):
         return self.decoder.loss(value, {**parents, LATENT: latent}, progress) + weight * divergence
 
     @torch.no_grad()
-    def initialise(self, value: Tensor, parents: Values) -> None:
+    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
         """Start as principal components of what a linear function of the parents leaves unexplained."""
         like = self.posterior.encoder.bias.expand(len(value), -1)
         own = standardised({VALUE: self.variable}, {VALUE: value}, like)
         left = residuals(own, standardised(self.parents, parents, own))
         latent = principal_components(left, self.latent).reshape(len(value), *Continuous(self.latent).event_shape)
         self.posterior.initialise({VALUE: value, **parents}, latent)
-        self.decoder.initialise(value, {**parents, LATENT: latent})
+        self.decoder.initialise(value, {**parents, LATENT: latent}, prepare)
 
 
 def decoder_for(variable: Variable, hidden: tuple[int, ...]) -> Node:

@@ -16,7 +16,14 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import DataError
 from causal_pyro_models.models.networks.features import encoded
-from causal_pyro_models.models.networks.scalar_flow import FlowParameters, LocationScale, ScalarFlow, Spline
+from causal_pyro_models.models.networks.preparation import Prepare, unprepared
+from causal_pyro_models.models.networks.scalar_flow import (
+    FlowParameters,
+    LocationScale,
+    ScalarFlow,
+    Spline,
+    initialise_flows,
+)
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register
 
@@ -120,7 +127,7 @@ class VectorFlowNode(Node):
         return cast(Tensor, log_slope + dist.Normal(torch.zeros_like(noise), 1.0).log_prob(noise).sum(-1))
 
     @torch.no_grad()
-    def initialise(self, value: Tensor, parents: Values) -> None:
+    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
         """Start with the location of least squares and noise that does not depend on the parents, per coordinate.
 
         Raises:
@@ -128,15 +135,15 @@ class VectorFlowNode(Node):
         """
         if bool((still := (value == value[:1]).all(0)).any()):
             raise DataError(f"coordinate {int(still.int().argmax())} of a vector is constant: leave it out.")
-        for flow, (features, part) in zip(self.flows, self._parts(value, parents), strict=True):
-            cast(ScalarFlow, flow).initialise(features, part)
+        features, parts = zip(*self._parts(value, parents), strict=True)
+        initialise_flows(cast("list[ScalarFlow]", list(self.flows)), features, parts, prepare)
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         """Return coordinates to their start, from all units, unless trained flows do better on held-out ones."""
         parts = zip(self._parts(value, parents), self._parts(held_out, held_out_parents), strict=True)
         for flow, (seen, unseen) in zip(self.flows, parts, strict=True):
-            cast(ScalarFlow, flow).settle(*seen, *unseen)
+            cast(ScalarFlow, flow).keep_if_better(*seen, *unseen)
 
     def _parts(self, value: Tensor, parents: Values) -> list[tuple[Tensor, Tensor]]:
         """Features ``(units, width)``, ``(0,)`` where there are none, and values ``(units,)`` of each coordinate."""
