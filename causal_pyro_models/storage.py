@@ -60,8 +60,13 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def read_file(path: str | PathLike[str], kind: str, version: int) -> tuple[Any, dict[str, Tensor]]:
-    """The description and the tensors in a file that :func:`write_file` wrote.
+def read_file(path: str | PathLike[str], kind: str, *versions: int) -> tuple[int, Any, dict[str, Tensor]]:
+    """The version, the description and the tensors of a file that :func:`write_file` wrote.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        versions: of the format, any of which will do.
 
     Raises:
         FormatError: the file is truncated, or of another kind or version.
@@ -78,13 +83,14 @@ def read_file(path: str | PathLike[str], kind: str, version: int) -> tuple[Any, 
         raise FormatError(f"{path} is no safetensors file, or is truncated ({error}): save it again.") from error
     if header.get("format") != kind:
         raise FormatError(f"{path} was not written by {kind}: its header has no format {kind!r}.")
-    if header.get("version") != str(version):
+    version = header.get("version", "")
+    if version not in map(str, versions):
         raise FormatError(
-            f"{path} has version {header.get('version')!r} of the format, this release reads version {version}. "
+            f"{path} has version {version!r} of the format, this release reads {' and '.join(map(str, versions))}. "
             f"Use the release that wrote it, or train the model again."
         )
     try:
-        return json.loads(header["description"]), tensors
+        return int(version), json.loads(header["description"]), tensors
     except (KeyError, ValueError, RecursionError) as error:
         raise FormatError(
             f"{path} does not describe what it holds ({type(error).__name__}: {error!s:.240}): save it again."

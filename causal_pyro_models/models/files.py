@@ -12,10 +12,11 @@ import torch
 from causal_pyro_models.errors import CausalError, FormatError, ModelError
 from causal_pyro_models.models.registry import CLASSES, KINDS
 from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.models.version_2 import upgraded, upgraded_tensors
 from causal_pyro_models.storage import read_file, write_file
 
 FORMAT = "causal_pyro_models.save"
-VERSION = 2
+VERSION = 3
 LARGEST = 1_000_000  # size that a description may ask for
 
 
@@ -41,7 +42,7 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
 
 
 def load(path: str | PathLike[str]) -> StructuralCausalModel:
-    """The model in a file that ``save`` wrote, bit for bit, on the CPU.
+    """The model in a file that ``save`` wrote, bit for bit, on the CPU; files of release 0.1 are read too.
 
     Args:
         path: the file.
@@ -50,8 +51,10 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
         FormatError: the file is truncated, of another kind or version, or its parts contradict each other.
         MissingFileError: there is no such file.
     """
-    description, tensors = read_file(path, FORMAT, VERSION)
+    version, description, tensors = read_file(path, FORMAT, 2, VERSION)
     try:
+        if version == 2:
+            description, tensors = upgraded(description), upgraded_tensors(tensors)
         with torch.device("meta"):  # no memory is taken for what a header claims
             model = restored(description["model"])
             if not isinstance(model, StructuralCausalModel):

@@ -87,7 +87,7 @@ class Checkpoint:
         self._start = random_states()
 
     def _read(self) -> Snapshot:
-        description, tensors = read_file(self.path, FORMAT, VERSION)
+        _, description, tensors = read_file(self.path, FORMAT, VERSION)
         try:
             found = description["training"]
             self.kept = description["kept"]

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +28,10 @@ from causal_pyro_models.seeding import seeded
 
 GRAPH = CausalGraph(["c", "b", "x"], [("b", "c"), ("c", "x"), ("b", "x")])
 KINDS = {"b": Binary(("no", "yes")), "c": Categorical(3, ("p", "q", "r")), "x": Continuous()}
+
+
+OLD = Path(__file__).with_name("version_2")
+SAMPLES = json.loads((OLD / "samples.json").read_text())
 
 
 @pytest.fixture
@@ -165,7 +170,7 @@ def test_wrong_tensors_are_refused(file):
 
 def test_other_versions_are_explained(file):
     save_file(load_file(file), file, metadata={**header(file), "version": "1"})
-    with pytest.raises(FormatError, match="version '1' of the format, this release reads version 2"):
+    with pytest.raises(FormatError, match="version '1' of the format, this release reads 2 and 3"):
         load(file)
     save_file(load_file(file), file)
     with pytest.raises(FormatError, match="no format"):
@@ -245,3 +250,19 @@ def test_every_family_and_mixture_comes_back(tmp_path, model):
     with seeded(1):
         assert torch.equal(loss, sum(again.losses(batches[1], 1.0).values()))
     assert described(again) == described(model)
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_files_of_version_2_load(name):
+    """Each was written by release 0.1, with five samples that it drew under seed 0."""
+    model = load(OLD / f"{name}.safetensors")
+    drawn = sample(model, 5, seed=0)
+    for variable, values in SAMPLES[name].items():
+        torch.testing.assert_close(drawn[variable].double(), torch.tensor(values).double(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_of_version_2_is_saved_as_one_of_today(tmp_path):
+    save(load(OLD / "network.safetensors"), tmp_path / "model")
+    assert header(tmp_path / "model")["version"] == "3"
+    again = load(tmp_path / "model")
+    assert again.function == Network((3,)) and again.noise == Laplace()
