@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,12 +42,6 @@ class Adversary(Protocol):
         """How far generated units are from held-out ones, smaller is better."""
 
 
-@singledispatch
-def adversary_of(model: object, train: Batch) -> Adversary | None:
-    """What trains a model against critics after its likelihood; None where nothing does."""
-    return None
-
-
 class Duel:
     """The objective of an adversary.
 
@@ -64,7 +57,7 @@ class Duel:
 
     checks = CHECKS
 
-    def __init__(self, adversary: Any, deck: Deck, held_out: Batch) -> None:
+    def __init__(self, adversary: Adversary, deck: Deck, held_out: Batch) -> None:
         self.adversary, self.deck, self.held_out = adversary, deck, held_out
         self.critics = Descent(decayed(adversary.critic_parameters()), adversary.critic_rate, BETAS)
         self.generators = Descent(decayed(adversary.generator_parameters()), adversary.generator_rate, BETAS)
@@ -72,7 +65,7 @@ class Duel:
             "generators": self.generators.optimiser,
             "critics": self.critics.optimiser,
         }
-        self.modules: dict[str, nn.Module] = {"adversary": adversary}
+        self.modules: dict[str, nn.Module] = {"adversary": cast(nn.Module, adversary)}
 
     def update(self, progress: float) -> float:
         for _ in range(self.adversary.critic_steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import singledispatch
 from typing import Any, cast
 
 import pyro
@@ -16,7 +17,7 @@ from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.nodes.gan import GANNode
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
-from causal_pyro_models.training.adversarial import Adversary, adversary_of
+from causal_pyro_models.training.adversarial import Adversary
 
 CRITIC = Network((64, 64), nn.LeakyReLU)
 CRITIC_STEPS = 3  # for each step of the generators
@@ -271,6 +272,12 @@ def _fixed(module: nn.Module) -> Iterator[Any]:
     finally:
         for parameter in module.parameters():
             parameter.requires_grad_(True)
+
+
+@singledispatch
+def adversary_of(model: object, train: Batch) -> Adversary | None:
+    """What trains a model against critics after its likelihood; None where nothing does."""
+    return None
 
 
 @adversary_of.register

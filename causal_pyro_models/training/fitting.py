@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyro
 import torch
@@ -16,10 +16,12 @@ from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
 from causal_pyro_models.models.networks.preparation import Preparation, Prepare
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
-from causal_pyro_models.training.adversarial import Duel, adversary_of
+from causal_pyro_models.training.adversarial import Duel
 from causal_pyro_models.training.callbacks import Callback
 from causal_pyro_models.training.checkpoints import Checkpoint, digest, outline
+from causal_pyro_models.training.critics import adversary_of
 from causal_pyro_models.training.loop import CHECKS, Deck, Descent, FitResult as FitResult, Loop, Objective, decayed
 from causal_pyro_models.training.pairs import consistency
 from causal_pyro_models.training.starting import Preparing
@@ -30,12 +32,18 @@ WEIGHT_DECAY = 0.3  # of matrices, not of biases; the networks overfit a few tho
 LABEL = "fit"
 
 
+@runtime_checkable
 class Trainable(Protocol):
-    """What ``fit`` asks of a model beside being a ``torch.nn.Module``.
+    """What ``fit`` asks of a model, which is a ``torch.nn.Module``.
 
     A model whose start may be final for some variables names them as ``settled``; its ``losses`` take a third argument,
-    variables to leave out. A model that trains adversarially afterwards has a method ``adversary(train)`` too; see
-    ``Adversary``.
+    variables to leave out. What trains a model against critics afterwards is registered with
+    ``training.critics.adversary_of``.
+
+    Example:
+        >>> from causal_pyro_models import CausalFlow, CausalGraph
+        >>> isinstance(CausalFlow(CausalGraph(["X"], []), {"X": 1}), Trainable)
+        True
     """
 
     def encode(self, data: Any) -> Batch:
@@ -48,7 +56,10 @@ class Trainable(Protocol):
         """Each variable's mean loss over the units, whose sum is minimised; schedules follow ``progress`` in [0, 1]."""
 
     def finish(self, train: Batch, validation: Batch) -> None:
-        """Settle what the held-out units decide once the training is over."""
+        """Decide what the held-out units decide once the training is over."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained, as of a ``torch.nn.Module``."""
 
 
 class Likelihood:
@@ -66,7 +77,7 @@ class Likelihood:
 
     def __init__(
         self,
-        model: Any,
+        model: Trainable,
         deck: Deck,
         held_out: Batch,
         learning_rate: float,
@@ -93,23 +104,30 @@ class Likelihood:
         if self.pairs:
             factual, counterfactual = self.pairs[0]
             chosen = torch.randperm(len(factual))[: max(2, len(batch))]
-            terms = consistency(self.model, factual[chosen], counterfactual[chosen])
+            terms = consistency(self._structural(), factual[chosen], counterfactual[chosen])
             losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
         return losses
+
+    def _structural(self) -> StructuralCausalModel:
+        if not isinstance(self.model, StructuralCausalModel):
+            raise FitError(f"pairs teach a StructuralCausalModel, got {type(self.model).__name__}: leave them out.")
+        return self.model
 
     def update(self, progress: float) -> float:
         return self.constant + self.descent.step(self.losses(self.deck.draw(), progress), progress)
 
     def validate(self) -> float:
-        loss = sum(self.model.losses(self.held_out, 1.0).values())
-        return float(loss + sum(sum(consistency(self.model, *pairs).values()) for pairs in self.pairs[1:]))
+        terms = list(self.model.losses(self.held_out, 1.0).values())
+        for pairs in self.pairs[1:]:
+            terms += consistency(self._structural(), *pairs).values()
+        return float(sum(terms))
 
     def culprits(self, units: Tensor, progress: float) -> list[str]:
         return self.descent.not_finite(self.losses(self.deck.train[units], progress))
 
 
 def fit(
-    model: Any,
+    model: Trainable,
     data: Any,
     *,
     steps: int = 500,
@@ -186,15 +204,15 @@ def fit(
     from tqdm.auto import tqdm
 
     _check_settings(settings, callbacks)
-    _check_model(model)
+    module = _checked_module(model)
     if device is not None:
-        model.to(_usable(device))
+        module.to(_usable(device))
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
         batch = _weighted(model.encode(data), intervention_weight)
         twins = _encoded_pairs(model, pairs)
         file = None
         if checkpoint is not None:
-            of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(model)}
+            of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(module)}
             file = Checkpoint(checkpoint, {**of, **settings, "seed": seed})
         order = torch.randperm(_enough(batch))
         held = max(2, round(validation * len(batch)))
@@ -206,14 +224,14 @@ def fit(
         starts.check()
         deck = Deck(train, order[held:], batch_size)
         likelihood = Likelihood(model, deck, held_out, learning_rate, _split_pairs(twins, validation))
-        result = run(LABEL, model, likelihood, 0 if likelihood.idle else steps)
+        result = run(LABEL, module, likelihood, 0 if likelihood.idle else steps)
         if not twins:  # what they teach, held-out densities do not show
             model.finish(train, held_out)
         adversary = adversary_of(model, train)
         if adversary is not None:
             _check_complete(batch)
             deck = Deck(train, order[held:], batch_size)
-            duel = run("adversarial", model, Duel(adversary, deck, held_out), adversarial_steps)
+            duel = run("adversarial", module, Duel(adversary, deck, held_out), adversarial_steps)
             result = dataclasses.replace(result, adversarial=duel)
     return result
 
@@ -331,11 +349,12 @@ def _check_complete(batch: Batch) -> None:
         )
 
 
-def _check_model(model: object) -> None:
+def _checked_module(model: object) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise FitError(f"fit trains a torch.nn.Module with an objective, got {type(model).__name__}.")
     if missing := [name for name in ("encode", "initialise", "losses", "finish") if not hasattr(model, name)]:
         raise FitError(f"fit trains a model with an objective, and {type(model).__name__} has no {missing[0]}().")
+    return model
 
 
 def _usable(device: object) -> torch.device:

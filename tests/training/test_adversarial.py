@@ -7,8 +7,8 @@ from causal_pyro_models import CausalGraph, fit
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import DataError, FitError
 from causal_pyro_models.models.nodes.gan import CausalGAN
-from causal_pyro_models.training.adversarial import Duel, adversary_of
-from causal_pyro_models.training.critics import Critics
+from causal_pyro_models.training.adversarial import Duel
+from causal_pyro_models.training.critics import Critics, adversary_of
 from causal_pyro_models.training.loop import Deck
 
 GRAPH = CausalGraph(["X", "Y"], [("X", "Y")])

@@ -15,8 +15,7 @@ from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode
 from causal_pyro_models.models.nodes.flow import CausalFlow
 from causal_pyro_models.models.nodes.gan import CausalGAN, GANNode, relaxed
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.training.adversarial import adversary_of
-from causal_pyro_models.training.critics import JOINT, PENALTY, Critic, Critics
+from causal_pyro_models.training.critics import JOINT, PENALTY, Critic, Critics, adversary_of
 
 UNITS = 40_000
 LAWS = {
