@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from causal_pyro_models.data.labels import Column
 from causal_pyro_models.data.regimes import Intervened, intervened_rows, row_regimes
 from causal_pyro_models.data.tables import as_columns, check_lengths, read
-from causal_pyro_models.data.variables import Column, Variable
+from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import DataError
 
 Values = Mapping[str, Tensor]  # by variable
@@ -30,6 +31,11 @@ class Batch:
         intervened: ``(units,)``, true where the variable was set from outside; only variables that were somewhere.
         missing: ``(units,)``, true where the value is missing; only variables that miss some.
         weight: ``(units,)``, the weight of each unit in the objective; None where all count alike.
+
+    Example:
+        >>> batch = Batch({"X": torch.tensor([0.5, 1.5, 2.5])}, intervened={"X": torch.tensor([False, True, True])})
+        >>> len(batch), batch[batch.intervened["X"]].values["X"]
+        (3, tensor([1.5000, 2.5000]))
     """
 
     values: dict[str, Tensor]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from causal_pyro_models.data.variables import Binary, Categorical, Column, Continuous, Ordinal, Variable
+from causal_pyro_models.data.labels import Column
+from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Ordinal, Variable
 from causal_pyro_models.errors import DataError, unknown_variable
 
 MAX_INTEGER_LABELS = 10  # a column of integers with more distinct values than this is read as continuous

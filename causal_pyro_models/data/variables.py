@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Number
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from causal_pyro_models.data.labels import Column, Label, are_distinct, checked_labels, coded, decoded, plain
 from causal_pyro_models.errors import DataError, ModelError
-
-Label = str | int | float | bool
-Column = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -27,6 +23,10 @@ class Continuous:
 
     Raises:
         ModelError: ``dim`` is no integer of at least 1.
+
+    Example:
+        >>> Continuous().event_shape, Continuous(3).event_shape
+        ((), (3,))
     """
 
     dim: int = 1
@@ -59,7 +59,13 @@ class Continuous:
 
 @dataclass(frozen=True)
 class Positive:
-    """A number above zero per unit: a duration, a price, a concentration."""
+    """A number above zero per unit: a duration, a price, a concentration.
+
+    Example:
+        >>> Positive().features("dose", torch.tensor([1.0, 10.0]))
+        tensor([[0.0000],
+                [2.3026]])
+    """
 
     event_shape = ()
     width = 1
@@ -87,7 +93,12 @@ class Positive:
 
 @dataclass(frozen=True)
 class Count:
-    """A number of things per unit: 0, 1, 2, ... without a bound; as a float."""
+    """A number of things per unit: 0, 1, 2, ... without a bound; as a float.
+
+    Example:
+        >>> Count().decode(torch.tensor([0.0, 3.0]))
+        array([0, 3])
+    """
 
     event_shape = ()
     width = 1
@@ -116,6 +127,11 @@ class Binary:
 
     Raises:
         ModelError: there are not two distinct labels.
+
+    Example:
+        >>> smoker = Binary(("no", "yes"))
+        >>> smoker.encode("smoker", np.array(["yes", "no"])), smoker.decode(torch.tensor([1.0, 0.0])).tolist()
+        (tensor([1., 0.], dtype=torch.float64), ['yes', 'no'])
     """
 
     labels: tuple[Label, ...] = (0, 1)
@@ -124,9 +140,9 @@ class Binary:
     width = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.labels, tuple | list) or len(self.labels) != 2 or not _distinct(self.labels):
+        if not isinstance(self.labels, tuple | list) or len(self.labels) != 2 or not are_distinct(self.labels):
             raise ModelError(f"a binary variable needs two distinct labels, such as (0, 1), got {self.labels!r}.")
-        object.__setattr__(self, "labels", _plain(self.labels))
+        object.__setattr__(self, "labels", plain(self.labels))
 
     def features(self, name: str, value: Tensor) -> Tensor:
         """The value as a single feature, ``(..., 1)``.
@@ -140,11 +156,11 @@ class Binary:
 
     def encode(self, name: str, column: Column) -> Tensor:
         """A column of labels as zeros and ones, float64."""
-        return _indices(name, column, self.labels).double()
+        return coded(name, column, self.labels).double()
 
     def decode(self, value: Tensor) -> Column:
         """Values as labels."""
-        return _labelled(value, self.labels)
+        return decoded(value, self.labels)
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,11 @@ class Categorical:
 
     Raises:
         ModelError: ``k`` is below 2, or there are not ``k`` distinct labels.
+
+    Example:
+        >>> arm = Categorical(3, ("placebo", "low", "high"))
+        >>> arm.encode("arm", np.array(["high", "placebo"])), arm.width
+        (tensor([2, 0]), 3)
     """
 
     k: int
@@ -166,7 +187,7 @@ class Categorical:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", _size(self.k, 2, "a categorical variable needs k >= 2 classes"))
-        object.__setattr__(self, "labels", _class_labels(self.k, self.labels))
+        object.__setattr__(self, "labels", checked_labels(self.k, self.labels))
 
     @property
     def width(self) -> int:
@@ -186,11 +207,11 @@ class Categorical:
 
     def encode(self, name: str, column: Column) -> Tensor:
         """A column of labels as class indices, int64."""
-        return _indices(name, column, self.labels)
+        return coded(name, column, self.labels)
 
     def decode(self, value: Tensor) -> Column:
         """Class indices as labels."""
-        return _labelled(value, self.labels)
+        return decoded(value, self.labels)
 
 
 @dataclass(frozen=True)
@@ -203,6 +224,12 @@ class Ordinal:
 
     Raises:
         ModelError: ``k`` is below 2, or there are not ``k`` distinct labels.
+
+    Example:
+        >>> stage = Ordinal(3, ("I", "II", "III"))
+        >>> stage.features("stage", torch.tensor([0, 2]))
+        tensor([[0],
+                [2]])
     """
 
     k: int
@@ -213,7 +240,7 @@ class Ordinal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", _size(self.k, 2, "an ordinal variable needs k >= 2 levels"))
-        object.__setattr__(self, "labels", _class_labels(self.k, self.labels))
+        object.__setattr__(self, "labels", checked_labels(self.k, self.labels))
 
     def features(self, name: str, value: Tensor) -> Tensor:
         """The index of the level as a single feature, ``(..., 1)``.
@@ -227,11 +254,11 @@ class Ordinal:
 
     def encode(self, name: str, column: Column) -> Tensor:
         """A column of labels as indices of levels, int64."""
-        return _indices(name, column, self.labels)
+        return coded(name, column, self.labels)
 
     def decode(self, value: Tensor) -> Column:
         """Indices of levels as labels."""
-        return _labelled(value, self.labels)
+        return decoded(value, self.labels)
 
 
 @dataclass(frozen=True)
@@ -245,6 +272,10 @@ class Image:
 
     Raises:
         ModelError: a size is no integer of at least 1.
+
+    Example:
+        >>> Image(1, 28, 28).event_shape
+        (1, 28, 28)
     """
 
     channels: int
@@ -313,22 +344,6 @@ def _size(value: object, least: int, need: str) -> int:
     return int(value)
 
 
-def _class_labels(k: int, labels: object) -> tuple[Label, ...]:
-    labels = labels or tuple(range(k))
-    if not isinstance(labels, tuple | list) or len(labels) != k or not _distinct(labels):
-        raise ModelError(f"a variable of {k} classes needs as many distinct labels, got {labels!r:.200}.")
-    return _plain(labels)
-
-
-def _distinct(labels: Sequence[Any]) -> bool:
-    return all(isinstance(label, Hashable) for label in labels) and len(set(labels)) == len(labels)
-
-
-def _plain(labels: Sequence[Any]) -> tuple[Label, ...]:
-    """Labels as Python's own strings and numbers, which a file can hold."""
-    return tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
-
-
 def _numbers(name: str, column: Column, kind: str) -> Tensor:
     """A column of finite numbers, float64."""
     if np.iscomplexobj(column):
@@ -354,24 +369,5 @@ def _refuse(name: str, values: Tensor, wrong: Tensor, what: str, mend: str = "Co
         raise DataError(f"column {name!r} has {int(wrong.sum())} values that {what}, such as {first:g}. {mend}")
 
 
-def _indices(name: str, column: Column, labels: tuple[Label, ...]) -> Tensor:
-    index = {label: i for i, label in enumerate(labels)}
-    values = column.tolist()
-    if unknown := sorted({str(v) for v in values if not isinstance(v, Hashable) or v not in index}):
-        raise DataError(
-            f"column {name!r} has values that are none of its labels {list(labels)!r}: {', '.join(unknown[:5])}. "
-            f"Correct these rows, or declare the variable with all its labels."
-        )
-    return torch.tensor([index[v] for v in values], dtype=torch.int64)
-
-
 def _array(value: Tensor) -> Column:
     return value.detach().cpu().numpy()
-
-
-def _labelled(value: Tensor, labels: tuple[Label, ...]) -> Column:
-    index = _array(value)
-    if not np.isin(index, np.arange(len(labels))).all():
-        raise DataError(f"values must be the indices 0 to {len(labels) - 1} of the labels {list(labels)!r}.")
-    alike = len({type(label) for label in labels}) == 1
-    return np.array(labels, dtype=None if alike and not isinstance(labels[0], str) else object)[index.astype(np.int64)]

@@ -31,6 +31,14 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
         ModelError: the model is of a family that has no file format, or has a part that is not registered.
         MissingFileError: there is no such folder.
         QueryError: the path is that of a folder, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from causal_pyro_models import CausalFlow, CausalGraph
+        >>> path = f"{tempfile.mkdtemp()}/model.safetensors"
+        >>> save(CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": 1, "Y": 1}), path)
+        >>> load(path).graph
+        CausalGraph(X -> Y)
     """
     if not isinstance(model, StructuralCausalModel):
         raise ModelError(
@@ -50,6 +58,14 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
     Raises:
         FormatError: the file is truncated, of another kind or version, or its parts contradict each other.
         MissingFileError: there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> from causal_pyro_models import CausalFlow, CausalGraph
+        >>> model, path = CausalFlow(CausalGraph(["X"], []), {"X": 1}), f"{tempfile.mkdtemp()}/model.safetensors"
+        >>> save(model, path)
+        >>> all(bool(torch.equal(a, b)) for a, b in zip(model.parameters(), load(path).parameters()))
+        True
     """
     version, description, tensors = read_file(path, FORMAT, 2, VERSION)
     try:

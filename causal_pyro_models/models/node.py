@@ -27,6 +27,16 @@ class Node(nn.Module):
 
     Args:
         variable: what kind of variable it is, which says how its data are read.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> from causal_pyro_models import CausalGraph, StructuralCausalModel, counterfactual
+        >>> class Doubled(Node):
+        ...     def distribution(self, parents):
+        ...         return dist.Normal(2.0 * sum(parents.values(), torch.zeros(())), 1.0)
+        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Doubled(), "Y": Doubled()})
+        >>> counterfactual(model, {"X": [1.0], "Y": [2.5]}, do={"X": 3.0})["Y"]
+        tensor([6.5000])
     """
 
     adversarial = False  # whether it is trained against critics

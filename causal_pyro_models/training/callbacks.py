@@ -18,6 +18,16 @@ class Callback(Protocol):
         label: what the training is called, "fit" or "adversarial".
         model: the model with its weights as they are, not its best ones.
         record: the last entry of the history: ``step``, ``loss``, ``validation`` and ``learning_rate``.
+
+    Example:
+        >>> from causal_pyro_models import CausalFlow, CausalGraph, fit
+        >>> steps = []
+        >>> def watch(label, model, record):
+        ...     steps.append((label, record["step"]))
+        >>> model = CausalFlow(CausalGraph(["X"], []), {"X": 1})
+        >>> _ = fit(model, {"X": [0.1 * i**2 for i in range(40)]}, callbacks=[watch], seed=0, progress=False, steps=3)
+        >>> steps[0]
+        ('fit', 0)
     """
 
     def __call__(self, label: str, model: nn.Module, record: Mapping[str, float]) -> None: ...

@@ -39,6 +39,11 @@ class FitResult:
         steps: steps taken; fewer than allowed where validation stopped improving.
         seconds_per_step: wall time, validations included.
         adversarial: how the adversarial training went that followed; None where there was none.
+
+    Example:
+        >>> history = {"step": [0, 10], "loss": [math.nan, 1.2], "validation": [1.4, 1.3], "learning_rate": [0, 0.01]}
+        >>> FitResult(history, best_step=10, steps=10, seconds_per_step=0.01).to_dataframe()["validation"].tolist()
+        [1.4, 1.3]
     """
 
     history: dict[str, list[float]]

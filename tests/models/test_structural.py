@@ -8,11 +8,16 @@ import torch
 
 from causal_pyro_models import ImportanceSampling, abduct, ate, counterfactual, fit, intervene, sample
 from causal_pyro_models.data.batches import Batch
+from causal_pyro_models.data.variables import Binary, Continuous
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.confounder import cliques
+from causal_pyro_models.models.networks.functions import Linear, Network, Smooth
 from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.nodes.additive import AdditiveNoiseModel
 from causal_pyro_models.models.nodes.flow import CausalFlow, FlowNode
+from causal_pyro_models.models.nodes.gan import CausalGAN
+from causal_pyro_models.models.nodes.vae import CausalVAE
 from causal_pyro_models.models.structural import StructuralCausalModel
 
 CHAIN = CausalGraph(["X", "Y"], [("X", "Y")])
@@ -138,3 +143,20 @@ def test_do_masks_the_terms_of_what_was_set(confounded):
     flags[:10] = True
     losses = confounded.unit_losses(values, {"X": flags}, 1.0)
     assert not losses["X"][:10].any() and losses["X"][10:].all() and losses["Y"].all()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        CausalFlow,
+        lambda *args: AdditiveNoiseModel(*args, Linear()),
+        lambda *args: AdditiveNoiseModel(*args, Smooth(), heteroscedastic=True),
+        lambda *args: AdditiveNoiseModel(*args, Network((4,))),
+        CausalVAE,
+        CausalGAN,
+    ],
+)
+def test_a_unit_without_a_plate_has_values_of_the_event_alone(build):
+    model = build(CausalGraph(["B", "X", "V"], [("B", "X"), ("X", "V")]), {"B": Binary(), "X": 1, "V": Continuous(3)})
+    nodes = pyro.poutine.trace(model).get_trace().nodes
+    assert [tuple(nodes[name]["value"].shape) for name in "BXV"] == [(), (), (3,)]

@@ -73,10 +73,10 @@ class ParentFunction(Standardised):
         """The functions' values, ``(..., outputs)``; ``(outputs,)`` for a root."""
         if not self.parents:
             return self.bias
-        columns = (self.columns(parents) - self.center) / self.scale
+        columns = (self.columns(parents) - self.center[0]) / self.scale[0]
         coefficients = self.closed if self.change is None else self.closed + self.change
         value = self.bias + columns @ coefficients.T
-        return value if self.network is None else value + self.network(columns.clamp(self.low, self.high))
+        return value if self.network is None else value + self.network(columns.clamp(self.low[0], self.high[0]))
 
     @torch.no_grad()
     def initialise(self, parents: Values, target: Tensor) -> Tensor:
@@ -119,7 +119,16 @@ class ParentFunction(Standardised):
 @register
 @dataclass(frozen=True)
 class Linear:
-    """A linear function of the parents' features, in closed form."""
+    """A linear function of the parents' features, in closed form.
+
+    Example:
+        >>> from causal_pyro_models.data import Continuous
+        >>> x = torch.linspace(-1, 1, 50)
+        >>> line = Linear().connect({"X": Continuous()}, 1)
+        >>> residuals = line.initialise({"X": x}, 2 * x.unsqueeze(-1))
+        >>> line({"X": torch.tensor([0.5])}).detach().round(decimals=3)
+        tensor([[1.]])
+    """
 
     def connect(self, parents: Mapping[str, Variable], outputs: int) -> ParentFunction:
         """The functions of these parents."""
@@ -142,6 +151,14 @@ class Smooth:
 
     References:
         C. de Boor (1978). A practical guide to splines, chapter 10, equation 5.
+
+    Example:
+        >>> from causal_pyro_models.data import Continuous
+        >>> x = torch.linspace(-1, 1, 200)
+        >>> curve = Smooth(knots=6).connect({"X": Continuous()}, 1)
+        >>> residuals = curve.initialise({"X": x}, torch.sin(3 * x).unsqueeze(-1))
+        >>> bool(residuals.abs().max() < 0.05)
+        True
     """
 
     knots: int = 8
@@ -168,6 +185,14 @@ class Network:
 
     Raises:
         ModelError: a width that is no positive integer, or another activation or normalisation.
+
+    Example:
+        >>> Network((16,)).layers(3, 1)
+        Sequential(
+          (0): Linear(in_features=3, out_features=16, bias=True)
+          (1): SiLU()
+          (2): Linear(in_features=16, out_features=1, bias=True)
+        )
     """
 
     hidden: tuple[int, ...] = (32, 32)

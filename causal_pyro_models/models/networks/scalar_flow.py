@@ -36,7 +36,13 @@ HELD_OUT = 10  # every so many units judge whether that map is needed
 @register
 @dataclass(frozen=True)
 class LocationScale:
-    """x = m(pa) + s(pa) u."""
+    """x = m(pa) + s(pa) u.
+
+    Example:
+        >>> from causal_pyro_models import CausalFlow, CausalGraph
+        >>> CausalFlow(CausalGraph(["X"], []), {"X": 1}, LocationScale()).residual
+        LocationScale()
+    """
 
     size = 0  # parameters per unit
     points = 2  # of the map that gives residuals a normal law: a line, and left out
@@ -60,6 +66,12 @@ class Spline:
 
     Raises:
         ModelError: fewer than two bins, or a bound that is not positive.
+
+    Example:
+        >>> shape = Spline(bins=4).transform(torch.tensor([0.0, 0.5, -0.5, 0.0, 0.0]))
+        >>> value = torch.tensor([-1.0, 0.0, 2.0])
+        >>> torch.allclose(shape.inv(shape(value)), value, atol=1e-5)
+        True
     """
 
     bins: int = 8

@@ -44,6 +44,16 @@ class AdditiveNoiseNode(Node):
     References:
         P. Hoyer, D. Janzing, J. Mooij, J. Peters, B. Scholkopf (2009). Nonlinear causal discovery with additive noise
         models. NeurIPS.
+
+    Example:
+        >>> from causal_pyro_models import StructuralCausalModel, fit
+        >>> from causal_pyro_models.models import Smooth
+        >>> x = torch.linspace(-1, 1, 200)
+        >>> nodes = {"X": AdditiveNoiseNode(), "Y": AdditiveNoiseNode(function=Smooth())}
+        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), nodes)
+        >>> _ = fit(model, {"X": x, "Y": x**2 + 0.1 * torch.cos(50 * x)}, steps=5, seed=0, progress=False)
+        >>> model.nodes["Y"].distribution({"X": torch.tensor(0.5)}).mean.detach().round(decimals=1)
+        tensor(0.2000)
     """
 
     regression: ParentFunction

@@ -83,7 +83,17 @@ class DiscreteNode(Node):
 
 @register
 class BernoulliNode(DiscreteNode):
-    """A binary variable with a log-odds that is a function of the parents."""
+    """A binary variable with a log-odds that is a function of the parents.
+
+    Example:
+        >>> from causal_pyro_models.data import Continuous
+        >>> x = torch.linspace(-2, 2, 400)
+        >>> node = BernoulliNode(hidden=(4,))
+        >>> node.connect({"X": Continuous()})
+        >>> node.initialise((x > 0).float(), {"X": x})
+        >>> bool(node.distribution({"X": torch.tensor(1.0)}).probs > 0.9)
+        True
+    """
 
     def __init__(self, variable: Binary = Binary(), hidden: tuple[int, ...] = (32, 32)) -> None:
         super().__init__(variable, 1, hidden)
@@ -94,7 +104,15 @@ class BernoulliNode(DiscreteNode):
 
 @register
 class CategoricalNode(DiscreteNode):
-    """A categorical variable with logits that are functions of the parents."""
+    """A categorical variable with logits that are functions of the parents.
+
+    Example:
+        >>> node = CategoricalNode(Categorical(3), hidden=())
+        >>> node.connect({})
+        >>> node.initialise(torch.tensor([0, 0, 1, 2]), {})
+        >>> bool(node.distribution({}).probs.argmax() == 0)
+        True
+    """
 
     def __init__(self, variable: Categorical, hidden: tuple[int, ...] = (32, 32)) -> None:
         super().__init__(variable, variable.k, hidden)
@@ -105,7 +123,15 @@ class CategoricalNode(DiscreteNode):
 
 @register
 class OrdinalNode(DiscreteNode):
-    """An ordinal variable: logistic noise between thresholds that are functions of the parents."""
+    """An ordinal variable: logistic noise between thresholds that are functions of the parents.
+
+    Example:
+        >>> node = OrdinalNode(Ordinal(3), hidden=())
+        >>> node.connect({})
+        >>> node.initialise(torch.tensor([0, 0, 1, 2]), {})
+        >>> node.distribution({}).log_prob(torch.arange(3)).exp().sum().detach().round(decimals=4)
+        tensor(1.)
+    """
 
     def __init__(self, variable: Ordinal, hidden: tuple[int, ...] = (32, 32)) -> None:
         super().__init__(variable, variable.k - 1, hidden)
@@ -119,7 +145,15 @@ class OrdinalNode(DiscreteNode):
 
 @register
 class CountNode(DiscreteNode):
-    """A count: negative binomial, with mean and dispersion that are functions of the parents."""
+    """A count: negative binomial, with mean and dispersion that are functions of the parents.
+
+    Example:
+        >>> node = CountNode(hidden=())
+        >>> node.connect({})
+        >>> node.initialise(torch.tensor([0.0, 1.0, 2.0, 5.0] * 50), {})
+        >>> bool(abs(node.distribution({}).mean - 2.0) < 0.2)
+        True
+    """
 
     def __init__(self, variable: Count = COUNT, hidden: tuple[int, ...] = (32, 32)) -> None:
         super().__init__(variable, 2, hidden)

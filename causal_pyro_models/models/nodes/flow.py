@@ -37,6 +37,15 @@ class FlowNode(Node):
         variable: a real variable, or a positive one, whose logarithm is such a flow.
         residual: the shape of the noise, ``Spline(...)`` or ``LocationScale()``.
         hidden: widths of the hidden layers.
+
+    Example:
+        >>> from causal_pyro_models import StructuralCausalModel, abduct, fit
+        >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
+        >>> model = StructuralCausalModel(graph, {"X": FlowNode(), "Y": FlowNode(Positive())})
+        >>> x = torch.linspace(-1, 1, 200)
+        >>> _ = fit(model, {"X": x, "Y": (x + 0.1 * torch.cos(50 * x)).exp()}, steps=5, seed=0, progress=False)
+        >>> sorted(abduct(model, {"X": [0.0], "Y": [1.0]}))
+        ['U_X', 'U_Y']
     """
 
     flow: ScalarFlow

@@ -50,6 +50,13 @@ class GANNode(Node):
         I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville (2017). Improved training of Wasserstein GANs.
         NeurIPS.
         E. Jang, S. Gu, B. Poole (2017). Categorical reparameterization with Gumbel-softmax. ICLR.
+
+    Example:
+        >>> node = GANNode(Continuous(3), latent=1)
+        >>> node.connect({})
+        >>> value, features = node.draw({}, 5)
+        >>> value.shape, node.has_latents
+        (torch.Size([5, 3]), True)
     """
 
     adversarial = True

@@ -52,6 +52,13 @@ class VAENode(Node):
     References:
         D. Kingma, M. Welling (2014). Auto-encoding variational Bayes. ICLR.
         I. Higgins et al. (2017). beta-VAE: learning basic visual concepts with a constrained variational framework.
+
+    Example:
+        >>> from causal_pyro_models import StructuralCausalModel
+        >>> nodes = {"X": VAENode(), "V": VAENode(Continuous(4), latent=1)}
+        >>> model = StructuralCausalModel(CausalGraph(["X", "V"], [("X", "V")]), nodes)
+        >>> sorted(pyro.poutine.trace(model).get_trace().stochastic_nodes)
+        ['V', 'V.z', 'X', 'X.z']
     """
 
     posterior: Latent

@@ -87,6 +87,12 @@ class VectorFlowNode(Node):
 
     References:
         G. Papamakarios, T. Pavlakou, I. Murray (2017). Masked autoregressive flow for density estimation. NeurIPS.
+
+    Example:
+        >>> node = VectorFlowNode(Continuous(2), hidden=(4,))
+        >>> node.connect({})
+        >>> node.distribution({}).event_shape
+        torch.Size([2])
     """
 
     flows: nn.ModuleList
