@@ -13,7 +13,7 @@ from causal_pyro_models.models.networks.preparation import Preparation, Prepare
 
 STEPS, LEARNING_RATE, BATCH = 300, 0.02, 512
 DECAY = 40.0  # of the weights, over the root of the number of units; without it they follow the noise
-MIN_UNITS = 200  # to move hidden units by
+MIN_UNITS, MAX_UNITS = 200, 50_000  # to move hidden units by; more take memory and tell little
 HELD_OUT = 10  # every so many units judge whether hidden units are needed
 JUDGED = 500  # of these at most, while hidden units are moved
 
@@ -102,7 +102,7 @@ class HiddenUnits(Preparation):
             alike.setdefault((expansion.width, expansion.hidden), []).append(i)
         self.alike = list(alike.values())
         self._layouts = tuple(expansions[members[0]] for members in self.alike)  # in a tuple: no part of this module
-        self._tables = [[_table(expansions[i], *seen[i], STEPS * BATCH) for i in members] for members in self.alike]
+        self._tables = [[_table(expansions[i], *seen[i], MAX_UNITS) for i in members] for members in self.alike]
         self._judges = [[_table(expansions[i], *unseen[i], JUDGED) for i in members] for members in self.alike]
         self._decay = [DECAY / min(len(seen[i][1]) for i in members) ** 0.5 for members in self.alike]
         self.moved = nn.ModuleList(
