@@ -3,11 +3,9 @@
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import FitError
-
-Array = NDArray[np.float64]
 
 
 @runtime_checkable

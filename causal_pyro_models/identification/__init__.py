@@ -37,7 +37,7 @@ from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, rule_3
 from causal_pyro_models.identification.selection import recover
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import EVERY
+from causal_pyro_models.identification.sources import EVERY
 
 if TYPE_CHECKING:
     from causal_pyro_models.identification.bounding import (
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
         pairwise_independences as pairwise_independences,
         verma_constraints as verma_constraints,
     )
-    from causal_pyro_models.identification.joint import JointTable as JointTable
+    from causal_pyro_models.identification.joint_table import JointTable as JointTable
 
 _HOMES = {
     "bounding": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
     "implications": "Independence VermaConstraint local_independences pairwise_independences verma_constraints",
-    "joint": "JointTable",
+    "joint_table": "JointTable",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

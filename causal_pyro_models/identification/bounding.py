@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term
 from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
-from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.joint_table import JointTable, as_table
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.response_types import ResponseTypes, Source, Worlds
-from causal_pyro_models.validation import checked_arms
+from causal_pyro_models.validation import Arms, checked_arms
 
 IDENTIFIED = 1e-7  # bounds that are closer than this are one number, which the solver approached from both sides
 
-Mixture = Sequence[tuple[float, Sequence[Term]]]
+WeightedSum = Sequence[tuple[float, Sequence[Term]]]
 """A weighted sum of probabilities of conjunctions of events."""
 
 
@@ -92,9 +93,7 @@ def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
     return _solved(asked.text(), graph, joint, [(1.0, events + given)], [(1.0, given)] if given else [])
 
 
-def ate_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def ate_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the average treatment effect E[Y_treated - Y_control].
 
     Args:
@@ -127,9 +126,7 @@ def ate_bounds(
     return _solved("ate", graph, table, objective, [])
 
 
-def pn_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def pn_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity P(not Y_control | X = treated, Y).
 
     Args:
@@ -155,9 +152,7 @@ def pn_bounds(
     return _solved("pn", graph, joint, objective, [(1.0, seen)])
 
 
-def ps_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def ps_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of sufficiency P(Y_treated | X = control, not Y).
 
     Args:
@@ -178,9 +173,7 @@ def ps_bounds(
     return _solved("ps", graph, joint, objective, [(1.0, events) for events in seen])
 
 
-def pns_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def pns_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity and sufficiency P(Y_treated, not Y_control).
 
     Args:
@@ -203,7 +196,7 @@ def pns_bounds(
 # The program ----------------------------------------------------------------------------------------------------------
 
 
-def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condition: Mixture) -> Bounds:
+def _solved(name: str, graph: CausalGraph, joint: Any, objective: WeightedSum, condition: WeightedSum) -> Bounds:
     """The extremes of one weighted sum of probabilities over another, or of the first where there is no condition."""
     worlds = Worlds(graph, as_table(joint, graph.variables))
     above, below = (

@@ -12,17 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Symbol, Term
-from causal_pyro_models.identification.joint import Array, JointTable
+from causal_pyro_models.identification.joint_table import JointTable
 
 MAXIMUM_TYPES = 300_000
 """Combinations of response types beyond which a program is refused."""
-
-Ints = NDArray[np.int64]
 
 
 class Node(NamedTuple):

@@ -11,8 +11,8 @@ from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
 from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.plan import Observed
+from causal_pyro_models.identification.equalities import Observed
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.simplification import simplified
 from tests.graph.strategies import admgs
@@ -72,7 +72,7 @@ def test_the_general_algorithm_alone(monkeypatch):
     rng = np.random.default_rng(10)
     cases = [random_query(rng) for _ in range(250)]
     verdicts = [identifiable(*case) for case in cases]
-    monkeypatch.setattr(interventional, "_short_plan", lambda g, s: None if s.x else Observed(s))
+    monkeypatch.setattr(interventional, "_short_way", lambda g, s: None if s.x else Observed(s))
     for case, verdict in zip(cases, verdicts, strict=True):
         assert check(*case, rng) == ("identifiable" if verdict else "not identifiable")
 
@@ -198,7 +198,7 @@ def test_no_plan_reads_a_variable_as_its_own_condition():
         g = BitGraph(graph)
         masks = (g.mask(t.name for t in side) for side in (query.outcome, query.treatment, query.conditions))
         try:
-            found = conditional_plan(g, *masks).expression(g)
+            found = conditional_effect(g, *masks).expression(g)
         except HedgeFound:
             continue
         for p in found.walk():

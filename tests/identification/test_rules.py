@@ -11,7 +11,7 @@ from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.expression import terms
 from causal_pyro_models.identification.random_laws import random_laws
 from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.identification.tabulation import Tabulator
 from tests.graph.strategies import admgs
 
 MOVES = {

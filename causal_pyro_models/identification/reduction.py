@@ -33,7 +33,7 @@ from causal_pyro_models.identification.expression import (
 )
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import Source
+from causal_pyro_models.identification.sources import Source
 
 
 @dataclass(frozen=True)

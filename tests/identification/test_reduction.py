@@ -8,9 +8,9 @@ from causal_pyro_models.errors import NotIdentifiableError, QueryError, UnknownV
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import ZERO, Probability, Query, Symbol, identify, term
 from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph, Responses
-from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import Hedge
-from causal_pyro_models.identification.transport import EVERY, EveryExperiment, available
+from causal_pyro_models.identification.reduction import identify_from
+from causal_pyro_models.identification.sources import EVERY, EveryExperiment, available
 from tests.identification.counterfactual_queries import random_query
 from tests.identification.literature import IDENTIFIABLE
 from tests.identification.literature_worlds import BACK_DOOR, BOW, COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT
