@@ -7,7 +7,7 @@ What needs numpy and scipy (tables, bounds) is imported on first use. Numbers fr
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph, Responses
+from causal_pyro_models.identification.counterfactual_graph import Conflict, CounterfactualGraph
 from causal_pyro_models.identification.derivation import AxiomStep, Derivation, RuleStep, Step, verify
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import (
@@ -34,6 +34,7 @@ from causal_pyro_models.identification.mediation import (
 )
 from causal_pyro_models.identification.parsing import parse
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.responses import Responses
 from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, rule_3
 from causal_pyro_models.identification.selection import recover
 from causal_pyro_models.identification.simplification import simplified
