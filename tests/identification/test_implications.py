@@ -10,8 +10,9 @@ from causal_pyro_models.identification.implications import (
     verma_constraints,
 )
 from causal_pyro_models.identification.tabulation import Tabulator
+from tests.generators import examples
 from tests.graph.oracles import disjoint_queries
-from tests.graph.strategies import generators, random_graph
+from tests.graph.random_graphs import random_graph
 from tests.identification.oracles import random_admg, random_model
 
 VERMA = CausalGraph(["A", "B", "C", "D"], [("A", "B"), ("B", "C"), ("C", "D")], [("B", "D")])
@@ -21,8 +22,7 @@ def separations(graph):
     return [(x, y, z) for x, y, z in disjoint_queries(graph.variables) if graph.m_separated(x, y, z)]
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 def test_what_is_implied_is_separated(rng):
     graph = random_graph(rng)
     for independence in local_independences(graph) + pairwise_independences(graph):
@@ -46,8 +46,7 @@ def test_the_local_independences_imply_all_separations(seed):
             assert all(other.m_separated(*separation) for separation in every), (graph, other)
 
 
-@settings(max_examples=60)
-@given(generators())
+@examples(60)
 def test_without_hidden_variables_there_is_one_for_each_variable_and_no_verma_constraint(rng):
     graph = random_graph(rng)
     dag = CausalGraph(graph.variables, graph.edges)
