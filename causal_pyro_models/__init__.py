@@ -133,7 +133,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 __all__ = ["__version__", *_HOME]
 
-registered_in("evaluate_on", "causal_pyro_models.estimators.evaluation")
+registered_in("evaluate_on", "causal_pyro_models.estimators.estimands")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,9 @@ from typing import Any
 
 from causal_pyro_models.errors import InterventionError, QueryError
 
+Arms = Mapping[str, tuple[Any, Any]]
+"""Variable -> its values (control, treated)."""
+
 
 def checked_count(value: object, what: str, least: int = 1) -> int:
     """A setting that counts something, as an int; QueryError where it is no integer of at least ``least``."""

@@ -16,7 +16,6 @@ from causal_pyro_models.effects.population import (
     AnyMethod,
     Outcome,
     Population,
-    Treatment,
     arms,
     check_number,
     check_outcome,
@@ -30,6 +29,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.program import inspect_model
+from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from causal_pyro_models.effects.basis import causation_queries, checked_basis, grounded
-from causal_pyro_models.effects.population import AnyMethod, Outcome, Population, Treatment, check_number, contrasted
+from causal_pyro_models.effects.population import AnyMethod, Outcome, Population, check_number, contrasted
 from causal_pyro_models.effects.ratios import check_binary
 from causal_pyro_models.errors import EvidenceError, InterventionError
 from causal_pyro_models.estimate import Basis, Estimate
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 

@@ -9,7 +9,7 @@ import torch
 
 from causal_pyro_models.effects.averages import difference
 from causal_pyro_models.effects.basis import checked_basis, contrast_queries, effect_queries, grounded
-from causal_pyro_models.effects.population import AnyMethod, Do, Outcome, Population, Treatment, arms
+from causal_pyro_models.effects.population import AnyMethod, Outcome, Population, arms
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
@@ -19,7 +19,7 @@ from causal_pyro_models.identification.mediation import (
     path_specific_effect,
 )
 from causal_pyro_models.inference.program import Program, inspect_model
-from causal_pyro_models.scm.handlers.interventions import Intervention, potential
+from causal_pyro_models.scm.handlers.interventions import Do, Intervention, Treatment, potential
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 
@@ -30,7 +30,7 @@ def cde(
     model: Model,
     treatment: Treatment,
     outcome: Outcome,
-    mediators: Mapping[str, Intervention],
+    mediators: Do,
     *,
     evidence: Any = None,
     method: AnyMethod = None,

@@ -16,15 +16,12 @@ from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abduct
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.prediction import check_abducted, predict
 from causal_pyro_models.inference.program import Program, Site, inspect_model
-from causal_pyro_models.scm.handlers.interventions import Intervention
+from causal_pyro_models.scm.handlers.interventions import Do, Intervention, Treatment
 from causal_pyro_models.scm.sites import Model, describe_support
 from causal_pyro_models.validation import checked_arms, checked_count, checked_level
 
 SIMULATED_UNITS = 10_000
 
-Do = Mapping[str, Intervention]
-Treatment = Mapping[str, tuple[Intervention, Intervention]]
-"""Site -> (control, treated)."""
 Outcome = str | Mapping[str, Any] | Callable[[Draws], Any]
 """A site; an event, such as ``{"Y": 2}``; or a function of the values in a world, with a number for each unit."""
 AnyMethod = Method | Callable[..., Any] | None

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 
 from causal_pyro_models.effects.basis import checked_basis, effect_queries, grounded
-from causal_pyro_models.effects.population import AnyMethod, Outcome, Treatment, contrasted, shown
+from causal_pyro_models.effects.population import AnyMethod, Outcome, contrasted, shown
 from causal_pyro_models.errors import EvidenceError, QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 

@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, NoValidSetError, QueryError, unknown_variable
-from causal_pyro_models.estimators.g_computation import checked_columns
-from causal_pyro_models.estimators.uncertainty import (
-    Array,
-)
 from causal_pyro_models.graph import (
     CausalGraph,
     is_adjustment_set,
     optimal_adjustment_set,
     optimal_minimal_adjustment_set,
 )
-from causal_pyro_models.identification.evaluation import Question
+from causal_pyro_models.identification.columns import check_columns, levels
+from causal_pyro_models.identification.estimand_values import Quantity, Summand
 from causal_pyro_models.identification.expression import Probability, Symbol, Term, product, terms, total
-from causal_pyro_models.identification.joint import levels
 from causal_pyro_models.validation import checked_arms
 
 if TYPE_CHECKING:
@@ -40,18 +37,18 @@ class AdjustmentProblem:
     event: Any  # None where the mean is compared
     covariates: tuple[str, ...]
 
-    def questions(self) -> list[Question]:
-        """The adjustment formula under control and under treatment."""
+    def quantity(self) -> Quantity:
+        """The adjustment formula under treatment less that under control."""
         z = terms(self.covariates)
         symbol = None if self.event is not None else Symbol(self.outcome)
         y = Term(self.outcome, Symbol(self.outcome) if self.event is None else self.event)
         event = None if self.event is None else (self.outcome, self.event)
-        found = []
+        summands = []
         for sign, arm in zip((-1.0, 1.0), self.arms, strict=True):
             factors = [Probability((y,), (Term(self.treatment, arm), *z)), *([Probability(z)] if z else [])]
             expression = total((Symbol(name) for name in self.covariates), product(factors))
-            found.append(Question(sign, expression, symbol, event))
-        return found
+            summands.append(Summand(sign, expression, symbol, event))
+        return Quantity("ate", tuple(summands))
 
     def levels(self) -> dict[str, Any]:
         """The levels of the covariates."""
@@ -70,9 +67,9 @@ def adjustment_problem(
     if not isinstance(outcome, str) and not (isinstance(outcome, Mapping) and len(outcome) == 1):
         raise QueryError(f"the outcome must be a column or one event such as {{'Y': 1}}, got {outcome!r:.80}.")
     y, event = (outcome, None) if isinstance(outcome, str) else next(iter(outcome.items()))
-    checked_columns(data, [x, y])
+    check_columns(data, [x, y])
     z = _covariates(data, x, y, graph, adjustment)
-    checked_columns(data, z)
+    check_columns(data, z)
     if event is None and data[y].dtype.kind not in "iufb":
         raise QueryError(f"the outcome {y!r} has values that are no numbers: name an event, {{{y!r}: ...}}.")
     if event is not None and not (data[y] == event).any():

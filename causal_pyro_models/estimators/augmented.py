@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.estimators.adjustment import AdjustmentProblem, adjustment_problem
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
 from causal_pyro_models.estimators.uncertainty import (
-    Array,
     DeltaMethod,
     Uncertainty,
     estimated,
@@ -19,7 +19,7 @@ from causal_pyro_models.estimators.weighting import Weighted, warn_rare
 from causal_pyro_models.graph import (
     CausalGraph,
 )
-from causal_pyro_models.validation import checked_count
+from causal_pyro_models.validation import Arms, checked_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def aipw(
     data: "pd.DataFrame",
-    treatment: Mapping[str, tuple[Any, Any]],
+    treatment: Arms,
     outcome: str | Mapping[str, Any],
     *,
     graph: CausalGraph | None = None,

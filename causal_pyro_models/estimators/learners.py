@@ -3,11 +3,9 @@
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import FitError
-
-Array = NDArray[np.float64]
 
 
 @runtime_checkable
@@ -72,19 +70,19 @@ class LogisticRegression:
         Raises:
             FitError: the coefficients do not converge.
         """
-        design, classes = _with_ones(features), np.unique(target)
-        self.scale = np.maximum(np.abs(design).max(0), 1e-12)
-        design = design / self.scale
-        n, k, free = len(design), design.shape[1], len(classes) - 1
+        matrix, classes = _with_ones(features), np.unique(target)
+        self.scale = np.maximum(np.abs(matrix).max(0), 1e-12)
+        matrix = matrix / self.scale
+        n, k, free = len(matrix), matrix.shape[1], len(classes) - 1
         observed = (np.asarray(target)[:, None] == classes[1:]).astype(np.float64)
         self.coefficients = np.zeros((k, free))
         for _ in range(100):
-            p = self._probabilities(design)[:, 1:]
-            gradient = design.T @ (observed - p) / n - self.ridge * self.coefficients
+            p = self._probabilities(matrix)[:, 1:]
+            gradient = matrix.T @ (observed - p) / n - self.ridge * self.coefficients
             if np.abs(gradient).max(initial=0.0) < 1e-9:
                 return self
             spread = np.einsum("na,ab->nab", p, np.eye(free)) - p[:, :, None] * p[:, None, :]
-            hessian = np.einsum("ni,nab,nj->iajb", design, spread, design, optimize=True).reshape(k * free, -1) / n
+            hessian = np.einsum("ni,nab,nj->iajb", matrix, spread, matrix, optimize=True).reshape(k * free, -1) / n
             step = np.linalg.solve(hessian + self.ridge * np.eye(k * free), gradient.ravel())
             self.coefficients += step.reshape(k, free) * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
         raise FitError("logistic regression does not converge in 100 steps: rescale features, or raise its ridge.")
@@ -93,8 +91,8 @@ class LogisticRegression:
         """The probability of each class, ``(n, classes)``."""
         return self._probabilities(_with_ones(features) / self.scale)
 
-    def _probabilities(self, design: Array) -> Array:
-        logits = np.hstack([np.zeros((len(design), 1)), design @ self.coefficients])
+    def _probabilities(self, matrix: Array) -> Array:
+        logits = np.hstack([np.zeros((len(matrix), 1)), matrix @ self.coefficients])
         weights = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(weights / weights.sum(1, keepdims=True))
 

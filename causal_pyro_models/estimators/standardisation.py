@@ -15,6 +15,7 @@ from causal_pyro_models.estimators.uncertainty import (
 from causal_pyro_models.graph import (
     CausalGraph,
 )
+from causal_pyro_models.validation import Arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def g_formula(
     data: "pd.DataFrame",
-    treatment: Mapping[str, tuple[Any, Any]],
+    treatment: Arms,
     outcome: str | Mapping[str, Any],
     *,
     graph: CausalGraph | None = None,
@@ -72,6 +73,6 @@ def g_formula(
     """
     problem = adjustment_problem(data, treatment, outcome, graph, adjustment)
     statistic = GComputation(
-        data, problem.questions(), regressor or LeastSquares(), classifier or LogisticRegression(), seed or 0
+        data, problem.quantity(), regressor or LeastSquares(), classifier or LogisticRegression(), seed or 0
     )
     return estimated("ate", statistic, uncertainty or Bootstrap(), level, seed)

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import CausalError, DataError, QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count, checked_level
-
-Array = NDArray[np.float64]
 
 
 class Statistic(ABC):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.data.design import design, labelled
 from causal_pyro_models.errors import (
     CausalWarning,
@@ -17,7 +18,6 @@ from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.estimators.adjustment import AdjustmentProblem, adjustment_problem
 from causal_pyro_models.estimators.learners import Classifier, LogisticRegression
 from causal_pyro_models.estimators.uncertainty import (
-    Array,
     Bootstrap,
     Statistic,
     Uncertainty,
@@ -26,7 +26,8 @@ from causal_pyro_models.estimators.uncertainty import (
 from causal_pyro_models.graph import (
     CausalGraph,
 )
-from causal_pyro_models.identification.joint import is_discrete, levels
+from causal_pyro_models.identification.columns import is_discrete, levels
+from causal_pyro_models.validation import Arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ RARE = 0.01
 
 def ipw(
     data: "pd.DataFrame",
-    treatment: Mapping[str, tuple[Any, Any]],
+    treatment: Arms,
     outcome: str | Mapping[str, Any],
     *,
     graph: CausalGraph | None = None,

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from itertools import combinations, product
 
-from causal_pyro_models.graph.protocol import MixedGraph
+from causal_pyro_models.graph.mixed_graph import MixedGraph
 from causal_pyro_models.graph.validation import Edge
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from causal_pyro_models.graph.protocol import MixedGraph
+from causal_pyro_models.graph.mixed_graph import MixedGraph
 
 
 def m_connected(graph: MixedGraph, xs: Collection[str], given: Collection[str]) -> set[str]:

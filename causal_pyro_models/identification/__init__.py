@@ -7,7 +7,7 @@ What needs numpy and scipy (tables, bounds) is imported on first use. Numbers fr
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph, Responses
+from causal_pyro_models.identification.counterfactual_graph import Conflict, CounterfactualGraph
 from causal_pyro_models.identification.derivation import AxiomStep, Derivation, RuleStep, Step, verify
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import (
@@ -34,10 +34,11 @@ from causal_pyro_models.identification.mediation import (
 )
 from causal_pyro_models.identification.parsing import parse
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.responses import Responses
 from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, rule_3
 from causal_pyro_models.identification.selection import recover
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import EVERY
+from causal_pyro_models.identification.sources import EVERY
 
 if TYPE_CHECKING:
     from causal_pyro_models.identification.bounding import (
@@ -55,12 +56,12 @@ if TYPE_CHECKING:
         pairwise_independences as pairwise_independences,
         verma_constraints as verma_constraints,
     )
-    from causal_pyro_models.identification.joint import JointTable as JointTable
+    from causal_pyro_models.identification.joint_table import JointTable as JointTable
 
 _HOMES = {
     "bounding": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
     "implications": "Independence VermaConstraint local_independences pairwise_independences verma_constraints",
-    "joint": "JointTable",
+    "joint_table": "JointTable",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term
 from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
-from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.joint_table import JointTable, as_table
 from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.response_types import ResponseTypes, Source, Worlds
-from causal_pyro_models.validation import checked_arms
+from causal_pyro_models.identification.response_types import Event, ResponseTypes, event_of
+from causal_pyro_models.identification.responses import Responses
+from causal_pyro_models.validation import Arms, checked_arms
 
 IDENTIFIED = 1e-7  # bounds that are closer than this are one number, which the solver approached from both sides
 
-Mixture = Sequence[tuple[float, Sequence[Term]]]
+WeightedSum = Sequence[tuple[float, Sequence[Term]]]
 """A weighted sum of probabilities of conjunctions of events."""
 
 
@@ -92,9 +94,7 @@ def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
     return _solved(asked.text(), graph, joint, [(1.0, events + given)], [(1.0, given)] if given else [])
 
 
-def ate_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def ate_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the average treatment effect E[Y_treated - Y_control].
 
     Args:
@@ -127,9 +127,7 @@ def ate_bounds(
     return _solved("ate", graph, table, objective, [])
 
 
-def pn_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def pn_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity P(not Y_control | X = treated, Y).
 
     Args:
@@ -155,9 +153,7 @@ def pn_bounds(
     return _solved("pn", graph, joint, objective, [(1.0, seen)])
 
 
-def ps_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def ps_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of sufficiency P(Y_treated | X = control, not Y).
 
     Args:
@@ -178,9 +174,7 @@ def ps_bounds(
     return _solved("ps", graph, joint, objective, [(1.0, events) for events in seen])
 
 
-def pns_bounds(
-    graph: CausalGraph, joint: Any, treatment: Mapping[str, tuple[Any, Any]], outcome: str | Mapping[str, Any]
-) -> Bounds:
+def pns_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity and sufficiency P(Y_treated, not Y_control).
 
     Args:
@@ -203,21 +197,21 @@ def pns_bounds(
 # The program ----------------------------------------------------------------------------------------------------------
 
 
-def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condition: Mixture) -> Bounds:
+def _solved(name: str, graph: CausalGraph, joint: Any, objective: WeightedSum, condition: WeightedSum) -> Bounds:
     """The extremes of one weighted sum of probabilities over another, or of the first where there is no condition."""
-    worlds = Worlds(graph, as_table(joint, graph.variables))
+    table, responses = as_table(joint, graph.variables), Responses(graph)
     above, below = (
-        [(weight, [worlds.event(term) for term in events]) for weight, events in mixture]
-        for mixture in (objective, condition)
+        [(weight, [event_of(responses, table, term) for term in events]) for weight, events in weighted]
+        for weighted in (objective, condition)
     )
-    types = ResponseTypes(worlds, [source for _, events in above + below for source, _ in events])
+    types = ResponseTypes(responses, table, [event for _, events in above + below for event in events])
 
-    def coefficients(mixture: Sequence[tuple[float, Sequence[tuple[Source, int]]]]) -> Array:
-        return np.asarray(np.sum([weight * types.probability(events) for weight, events in mixture], axis=0))
+    def coefficients(weighted: Sequence[tuple[float, Sequence[Event]]]) -> Array:
+        return np.asarray(np.sum([weight * types.probability(events) for weight, events in weighted], axis=0))
 
     value, factual = coefficients(above), all(not term.do for _, events in condition for term in events)
     if factual:  # the mass of the condition is known
-        mass = sum(weight * worlds.observed(events) for weight, events in below) if below else 1.0
+        mass = sum(weight * _observed(table, events) for weight, events in condition) if condition else 1.0
         if not mass > 0:
             raise impossible(name)
         lower, upper, sharp = extremes(types, value / mass, name)
@@ -226,6 +220,15 @@ def _solved(name: str, graph: CausalGraph, joint: Any, objective: Mixture, condi
     if all(weight > 0.0 for weight, _ in objective):  # a probability, which a search without end may overlook
         lower, upper = max(lower, 0.0), min(upper, 1.0)
     return Bounds(name, lower, upper, sharp or upper - lower < IDENTIFIED)
+
+
+def _observed(table: JointTable, events: Sequence[Term]) -> float:
+    """The probability of a conjunction of events in the actual world."""
+    places: dict[str, int] = {}
+    for name, value, _ in events:
+        if places.setdefault(name, place := table.index(name, value)) != place:
+            return 0.0
+    return float(table.array(list(places))[tuple(places.values())])
 
 
 # What is asked --------------------------------------------------------------------------------------------------------

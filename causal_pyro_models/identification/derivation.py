@@ -267,7 +267,7 @@ def largest_gap(one: Expression, other: Expression, laws: object, names: object)
     """How far the two are apart, at the values of their symbols where it is most."""
     import numpy as np
 
-    from causal_pyro_models.identification.tables import Tabulator
+    from causal_pyro_models.identification.tabulation import Tabulator
 
     tabulate = Tabulator(names, laws)  # type: ignore[arg-type]
     symbols = sorted(one.free | other.free)

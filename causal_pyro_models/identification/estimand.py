@@ -9,6 +9,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.derivation import Derivation
 from causal_pyro_models.identification.expression import Expression, Symbol
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.validation import Arms
 
 if TYPE_CHECKING:
     from causal_pyro_models.estimate import Estimate
@@ -68,7 +69,7 @@ class Estimand:
         source: Any,
         values: Mapping[str, Any] | None = None,
         *,
-        contrast: Mapping[str, tuple[Any, Any]] | None = None,
+        contrast: Arms | None = None,
         **options: Any,
     ) -> "float | Estimate":
         """The number: the probability of the outcome where it has a value, and its mean where it has none.
@@ -81,7 +82,7 @@ class Estimand:
             values: variable -> its value, for each variable of the query that has none there; the outcome may stay
                 open.
             contrast: variable -> (control, treated): the value where treated less that under control.
-            options: for data and models, see ``estimators.evaluation``.
+            options: for data and models, see ``estimators.estimands``.
 
         Returns:
             A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty.
@@ -100,6 +101,6 @@ class Estimand:
             >>> round(estimand.evaluate(joint, contrast={"X": (0, 1)}), 4)
             0.2083
         """
-        from causal_pyro_models.identification.evaluation import evaluate  # which needs NumPy
+        from causal_pyro_models.identification.estimand_values import evaluate  # which needs NumPy
 
         return evaluate(self.query, self.expression, source, values, contrast, **options)

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import block_diag, coo_array, csr_array, hstack, vstack
 
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import DataError, EvidenceError
-from causal_pyro_models.identification.joint import Array
-from causal_pyro_models.identification.response_types import Ints, ResponseTypes
+from causal_pyro_models.identification.response_types import ResponseTypes
 
 GAP = 1e-7  # between what is attained and what is not exceeded, at which a search ends
 MOST_NODES = 300

@@ -4,20 +4,21 @@ from collections.abc import Mapping
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.derivation import Derivation
+from causal_pyro_models.identification.equalities import Equality
+from causal_pyro_models.identification.equality_proof import proof
 from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expression import Symbol, Value
-from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.plan import Plan
-from causal_pyro_models.identification.proof import proof
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.reduction import identify_from
 from causal_pyro_models.identification.reduction_proof import reduction_proof
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import Experiments, Names, available
+from causal_pyro_models.identification.sources import Experiments, available
 
 
 def identify(
@@ -83,18 +84,18 @@ def _from_observations(graph: CausalGraph, query: Query) -> Estimand:
     g = BitGraph(graph)
     y, x, z = (g.mask(event.name for event in side) for side in (query.outcome, query.treatment, query.conditions))
     try:
-        plan = conditional_plan(g, y, x, z)
+        equality = conditional_effect(g, y, x, z)
     except HedgeFound as found:
         hedge = hedge_found(graph, g, found)
         raise NotIdentifiableError(f"{query} is not identifiable: {hedge}.", hedge) from None
     values = given_values(query)
-    expression, _ = pruned(g, simplified(plan.expression(g)))
+    expression, _ = pruned(g, simplified(equality.expression(g)))
     expression = simplified(expression.substitute(values))
-    return Estimand(query, graph, expression, lambda: _derivation(graph, g, plan, values))
+    return Estimand(query, graph, expression, lambda: _derivation(graph, g, equality, values))
 
 
-def _derivation(graph: CausalGraph, g: BitGraph, plan: Plan, values: Mapping[Symbol, Value]) -> Derivation:
-    return Derivation(graph, plan.statement.written(g), proof(graph, g, plan), values)
+def _derivation(graph: CausalGraph, g: BitGraph, equality: Equality, values: Mapping[Symbol, Value]) -> Derivation:
+    return Derivation(graph, equality.statement.written(g), proof(graph, g, equality), values)
 
 
 def given_values(query: Query) -> dict[Symbol, Value]:

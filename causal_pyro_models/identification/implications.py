@@ -6,15 +6,16 @@ from itertools import combinations
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.separators import closest_separator, separator_between
 from causal_pyro_models.identification.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.equalities import Equality, Extracted, Marginal, Statement, contiguous_order
 from causal_pyro_models.identification.expression import Expression, in_order
 from causal_pyro_models.identification.interventional import chain
-from causal_pyro_models.identification.plan import Extracted, Marginal, Plan, Statement, contiguous_order
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.tables import Array, Tabulator
+from causal_pyro_models.identification.tabulation import Tabulator
 
 EMPTY: frozenset[str] = frozenset()
 CONSTANT = 1e-9  # relative range below which a function of probabilities is taken not to vary
@@ -155,10 +156,10 @@ def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
     g = BitGraph(graph)
     found = []
     tabulator = None
-    for plan in _intrinsic_plans(g):
-        members = frozenset(g.named(plan.statement.y))
+    for equality in _intrinsic_factors(g):
+        members = frozenset(g.named(equality.statement.y))
         needed = members.union(*(graph.parents(v) for v in members))
-        expression = simplified(plan.expression(g))
+        expression = simplified(equality.expression(g))
         extra = [symbol for symbol in expression.free if symbol.name not in needed]
         if extra:
             tabulator = tabulator or _generic_law(graph)
@@ -169,10 +170,10 @@ def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
     return found
 
 
-def _intrinsic_plans(g: BitGraph) -> Iterator[Plan]:
+def _intrinsic_factors(g: BitGraph) -> Iterator[Equality]:
     """How each intrinsic set is identified that is not a district of the whole graph."""
-    waiting: list[Plan] = [chain(g, t, g.all) for t in g.districts(g.all)]
-    seen = {plan.statement.y for plan in waiting}
+    waiting: list[Equality] = [chain(g, t, g.all) for t in g.districts(g.all)]
+    seen = {equality.statement.y for equality in waiting}
     for whole in waiting:  # grows while it is read
         t = whole.statement.y
         for v in bits(t):

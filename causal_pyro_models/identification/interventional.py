@@ -11,15 +11,15 @@ References:
 """
 
 from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.plan import (
+from causal_pyro_models.identification.equalities import (
     Adjusted,
     Chain,
+    Equality,
     Extracted,
     Factored,
     Marginal,
     Moved,
     Observed,
-    Plan,
     Ratio,
     Statement,
     contiguous_order,
@@ -41,7 +41,7 @@ class HedgeFound(Exception):
         self.statement = Statement(0)
 
 
-def conditional_plan(g: BitGraph, y: int, x: int, z: int) -> Plan:
+def conditional_effect(g: BitGraph, y: int, x: int, z: int = 0) -> Equality:
     """How P(y | do(x), z) is identified.
 
     Raises:
@@ -50,20 +50,15 @@ def conditional_plan(g: BitGraph, y: int, x: int, z: int) -> Plan:
     here = Statement(y, x, z)
     simpler = _without_irrelevant(g, here)
     if simpler != here:
-        return Moved(here, conditional_plan(g, simpler.y, simpler.x, simpler.z))
-    short = _short_plan(g, here)
+        return Moved(here, conditional_effect(g, simpler.y, simpler.x, simpler.z))
+    short = _short_way(g, here)
     if short is not None:
         return short
     for i in bits(z):  # line 1 of IDC
         one = 1 << i
         if g.separated(y, one, x | z ^ one, over=x, under=one):
-            return Moved(here, conditional_plan(g, y, x | one, z ^ one))
-    return Ratio(here, effect_plan(g, y | z, x)) if z else _factored(g, y, x)
-
-
-def effect_plan(g: BitGraph, y: int, x: int) -> Plan:
-    """How P(y | do(x)) is identified; HedgeFound where it is not."""
-    return conditional_plan(g, y, x, 0)
+            return Moved(here, conditional_effect(g, y, x | one, z ^ one))
+    return Ratio(here, conditional_effect(g, y | z, x)) if z else _factored(g, y, x)
 
 
 def _without_irrelevant(g: BitGraph, s: Statement) -> Statement:
@@ -94,7 +89,7 @@ def _ancestors_under(g: BitGraph, mask: int, x: int) -> int:
     return found
 
 
-def _short_plan(g: BitGraph, s: Statement) -> Plan | None:
+def _short_way(g: BitGraph, s: Statement) -> Equality | None:
     """Nothing to do, rule 2 for all of x, or adjustment."""
     if not s.x:
         return Observed(s)
@@ -122,7 +117,7 @@ def _adjustment(g: BitGraph, s: Statement) -> int | None:
     return w
 
 
-def _factored(g: BitGraph, y: int, x: int) -> Plan:
+def _factored(g: BitGraph, y: int, x: int) -> Equality:
     """Lines 2 to 7 of ID, where each x has a directed path to y that no other x intercepts."""
     g = g.bypassing(x | y, g.ancestors(x | y, g.all))
     d = g.ancestors(y, g.all & ~x)
@@ -133,14 +128,14 @@ def _factored(g: BitGraph, y: int, x: int) -> Plan:
         raise
 
 
-def _component(g: BitGraph, c: int) -> Plan:
+def _component(g: BitGraph, c: int) -> Equality:
     """How Q[c] = P(c | do(parents of c)) is identified, from the distribution of the ancestors of c."""
     here = Statement(c, g.parents_of(c))
     within = g.ancestors(c, g.all)
     t = g.district(c, within)
     if t == c:
         return chain(g, t, within)
-    return _short_plan(g, here) or extracted(g, c, chain(g, t, within))
+    return _short_way(g, here) or extracted(g, c, chain(g, t, within))
 
 
 def chain(g: BitGraph, t: int, within: int) -> Chain:
@@ -152,7 +147,7 @@ def chain(g: BitGraph, t: int, within: int) -> Chain:
     return Chain(Statement(t, g.parents_of(t)), tuple(pillows))
 
 
-def extracted(g: BitGraph, c: int, whole: Plan) -> Plan:
+def extracted(g: BitGraph, c: int, whole: Equality) -> Equality:
     """Q[c] from Q[t], where t is connected by bidirected edges, as c is (Tian's algorithm Identify)."""
     t = whole.statement.y
     a = g.ancestors(c, t)

@@ -2,17 +2,14 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term, Value, term
 from causal_pyro_models.identification.query import Query
-from causal_pyro_models.validation import checked_arms
-
-Treatment = Mapping[str, tuple[Value, Value]]
-"""The treatment -> its values under control and when treated."""
+from causal_pyro_models.validation import Arms, checked_arms
 
 
 class Contrast(NamedTuple):
@@ -22,7 +19,7 @@ class Contrast(NamedTuple):
     reference: Query
 
 
-def effect_on_the_treated(treatment: Treatment, outcome: str) -> Contrast:
+def effect_on_the_treated(treatment: Arms, outcome: str) -> Contrast:
     """The queries of the effect among those who were treated: P(Y_{X=1} | X=1) against P(Y_{X=0} | X=1).
 
     Args:
@@ -42,7 +39,7 @@ def effect_on_the_treated(treatment: Treatment, outcome: str) -> Contrast:
     return Contrast(active, reference)
 
 
-def natural_direct_effect(treatment: Treatment, outcome: str, mediators: str | Iterable[str]) -> Contrast:
+def natural_direct_effect(treatment: Arms, outcome: str, mediators: str | Iterable[str]) -> Contrast:
     """The queries of the natural direct effect: the mediators stay what they are under control.
 
     Args:
@@ -62,7 +59,7 @@ def natural_direct_effect(treatment: Treatment, outcome: str, mediators: str | I
     return Contrast(Query(term(outcome, do=[term(name, treated), *held])), _under(outcome, term(name, control)))
 
 
-def natural_indirect_effect(treatment: Treatment, outcome: str, mediators: str | Iterable[str]) -> Contrast:
+def natural_indirect_effect(treatment: Arms, outcome: str, mediators: str | Iterable[str]) -> Contrast:
     """The queries of the natural indirect effect: only the mediators feel the treatment.
 
     Args:
@@ -82,9 +79,7 @@ def natural_indirect_effect(treatment: Treatment, outcome: str, mediators: str |
     return Contrast(Query(term(outcome, do=[term(name, control), *held])), _under(outcome, term(name, control)))
 
 
-def path_specific_effect(
-    graph: CausalGraph, treatment: Treatment, outcome: str, paths: Iterable[Sequence[str]]
-) -> Contrast:
+def path_specific_effect(graph: CausalGraph, treatment: Arms, outcome: str, paths: Iterable[Sequence[str]]) -> Contrast:
     """The queries of the effect along some paths, against control on all.
 
     In ``active`` every variable gets the active value of a parent where the edge between them lies on a listed path,
@@ -160,7 +155,7 @@ def recanting_witness(graph: CausalGraph, treatment: str, outcome: str, paths: I
     return None
 
 
-def _arms(treatment: Treatment, outcome: str) -> tuple[str, Value, Value]:
+def _arms(treatment: Arms, outcome: str) -> tuple[str, Value, Value]:
     """The one treatment, with its values under control and when treated."""
     ((name, values),) = checked_arms(treatment, most=1).items()
     if name == outcome:

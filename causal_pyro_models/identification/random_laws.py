@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.tables import Array, Regimes
+from causal_pyro_models.identification.tabulation import Regimes
 
 MOST_VARIABLES = 16  # of two values each, in a table over all of them
 

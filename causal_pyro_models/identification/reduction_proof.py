@@ -15,12 +15,12 @@ from causal_pyro_models.identification.derivation import (
     opened,
     verify,
 )
+from causal_pyro_models.identification.equality_proof import REARRANGED
 from causal_pyro_models.identification.expression import Expression, Probability, Symbol, Value, terms
-from causal_pyro_models.identification.factors import Kernel, reduce
-from causal_pyro_models.identification.proof import REARRANGED
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.reduction import Kernel, reduce
 from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.transport import EveryExperiment, Source
+from causal_pyro_models.identification.sources import EveryExperiment, Source
 
 
 def reduction_proof(

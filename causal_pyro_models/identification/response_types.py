@@ -8,91 +8,43 @@ district is the most general model (Balke and Pearl 1994).
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Symbol, Term
-from causal_pyro_models.identification.joint import Array, JointTable
+from causal_pyro_models.identification.expression import Symbol, Term, Value
+from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.responses import Input, Response, Responses, World
 
 MAXIMUM_TYPES = 300_000
 """Combinations of response types beyond which a program is refused."""
 
-Ints = NDArray[np.int64]
+
+Event = tuple[Input, int]
+"""What a variable is in a world, and the place of a value among the states of the variable."""
 
 
-class Node(NamedTuple):
-    """A variable in a world: only those interventions are listed that it can feel."""
-
-    name: str
-    world: tuple[tuple[str, "Source"], ...]
-
-
-Source: TypeAlias = "int | Node"
-"""A value, by its place among the states of the variable; or what a variable is in a world."""
+def event_of(responses: Responses, table: JointTable, term: Term) -> Event:
+    """What a term says, each value by its place among the states of its variable."""
+    placed = _placed(table, term)
+    return responses.find(placed.name, responses.world(placed.do)), _place(placed.value)
 
 
-class Worlds:
-    """The worlds of some counterfactual events, on one graph.
+def _placed(table: JointTable, term: Term, nested: bool = False) -> Term:
+    world = tuple(_placed(table, action, bool(action.do)) for action in term.do)
+    if nested:
+        return term._replace(do=world)
+    if isinstance(term.value, Symbol):
+        raise QueryError(f"bounds need a value for {term.name!r}: write {term.name}=1 rather than {term.name}.")
+    return Term(term.name, table.index(term.name, term.value), world)
 
-    Args:
-        graph: an acyclic directed mixed graph.
-        table: the joint law of its variables.
-    """
 
-    def __init__(self, graph: CausalGraph, table: JointTable) -> None:
-        self.graph, self.table = graph, table
-        self._felt: dict[tuple[str, frozenset[str]], frozenset[str]] = {}
-
-    def event(self, term: Term) -> tuple[Source, int]:
-        """What a term says: that a variable in a world has a value."""
-        if isinstance(term.value, Symbol):
-            raise QueryError(f"bounds need a value for {term.name!r}: write {term.name}=1 rather than {term.name}.")
-        return self.node(term.name, self._world(term.do)), self.table.index(term.name, term.value)
-
-    def observed(self, events: Sequence[tuple[Source, int]]) -> float:
-        """The probability of a conjunction of events in the actual world."""
-        values: dict[str, int] = {}
-        for source, value in events:
-            if isinstance(source, Node) and values.setdefault(source.name, value) != value:
-                return 0.0
-        return float(self.table.array(list(values))[tuple(values.values())])
-
-    def node(self, name: str, world: Mapping[str, Source]) -> Source:
-        """A variable under interventions."""
-        if name in world:
-            return world[name]
-        cut = frozenset(world)
-        if (name, cut) not in self._felt:
-            self._felt[name, cut] = self.graph.do(cut).ancestors(name)
-        felt = self._felt[name, cut]
-        return Node(name, tuple((action, world[action]) for action in sorted(world) if action in felt))
-
-    def _world(self, actions: Sequence[Term]) -> dict[str, Source]:
-        return {a.name: self.node(a.name, self._world(a.do)) if a.do else self.event(a)[1] for a in actions}
-
-    def parents(self, node: Node) -> dict[str, Source]:
-        """What the parents of a variable are in its world."""
-        world = dict(node.world)
-        return {parent: self.node(parent, world) for parent in self.graph.parents(node.name)}
-
-    def ancestry(self, sources: Sequence[Source]) -> list[Node]:
-        """All that has to be known to evaluate some nodes, causes before effects."""
-        found: dict[Node, None] = {}
-
-        def visit(source: Source) -> None:
-            if isinstance(source, Node) and source not in found:
-                for parent in self.parents(source).values():
-                    visit(parent)
-                found[source] = None
-
-        for source in sources:
-            visit(source)
-        return list(found)
+def _place(value: Value) -> int:
+    assert isinstance(value, int), "values have been put in places"
+    return value
 
 
 def intrinsic_kernels(graph: CausalGraph, table: JointTable, district: frozenset[str]) -> dict[frozenset[str], Array]:
@@ -169,20 +121,21 @@ class ResponseTypes:
     """The response types of the districts that the observed law does not settle, and what is linear in their law.
 
     Args:
-        worlds: the graph and the law of its variables.
-        sources: the nodes that events are about.
+        responses: those of the graph.
+        table: the joint law of its variables.
+        events: what is asked about.
 
     Raises:
         QueryError: there are more than ``MAXIMUM_TYPES`` combinations of response types.
     """
 
-    def __init__(self, worlds: Worlds, sources: Sequence[Source]) -> None:
-        self.worlds, self.graph, self.table = worlds, worlds.graph, worlds.table
-        self.nodes = worlds.ancestry(sources)
+    def __init__(self, responses: Responses, table: JointTable, events: Iterable[Event]) -> None:
+        self.responses, self.graph, self.table = responses, responses.graph, table
+        self.nodes = self._needed(events)
         self.kernels: dict[frozenset[str], Array] = {}  # of the parts that the observed law settles
         self.active: dict[frozenset[str], dict[frozenset[str], Array]] = {}  # the districts that it does not settle
         for district in self.graph.districts:
-            if members := [node for node in self.nodes if node.name in district]:
+            if members := [response for response in self.nodes if response.name in district]:
                 intrinsic = intrinsic_kernels(self.graph, self.table, district)
                 parts = self._settled(members)
                 if parts and all(part in intrinsic and np.isfinite(intrinsic[part]).all() for part in parts):
@@ -203,18 +156,22 @@ class ResponseTypes:
         numbers = np.unravel_index(np.arange(self.total), self.counts) if block else ()
         self.types = dict(zip(self.block, numbers, strict=True))
 
-    def _settled(self, members: Sequence[Node]) -> list[frozenset[str]]:
+    def _needed(self, events: Iterable[Event]) -> tuple[Response, ...]:
+        """The responses that events depend on."""
+        return self.responses.ancestry(found for found, _ in events if isinstance(found, Response))
+
+    def _settled(self, members: Sequence[Response]) -> list[frozenset[str]]:
         """The parts of a district whose kernels say all that is asked of it, if they are known; empty where none can.
 
         That takes one value for each variable in a part, and for each parent of a part.
         """
-        node_of = {node.name: node for node in members}
-        parts = list(self.graph.subgraph(node_of).districts)
+        one = {response.name: response for response in members}
+        parts = list(self.graph.subgraph(one).districts)
         for part in parts:
-            seen: dict[str, Source] = {name: node_of[name] for name in part}
-            for node in (node for node in members if node.name in part):
-                for name, source in [(node.name, node), *self.worlds.parents(node).items()]:
-                    if seen.setdefault(name, source) != source:
+            world: World = {name: one[name] for name in part}
+            for response in (response for response in members if response.name in part):
+                for name, found in [(response.name, response), *response.family]:
+                    if world.setdefault(name, found) != found:
                         return []
         return parts
 
@@ -255,31 +212,31 @@ class ResponseTypes:
 
     # What is linear in the law of the types ---------------------------------------------------------------------------
 
-    def probability(self, events: Sequence[tuple[Source, int]]) -> Array:
+    def probability(self, events: Sequence[Event]) -> Array:
         """The probability of a conjunction of events given each combination of response types."""
-        needed = self.worlds.ancestry([source for source, _ in events])
-        free = [node for node in needed if node.name not in self.types]
+        needed = self._needed(events)
+        free = [response for response in needed if response.name not in self.types]
         result = np.zeros(self.total)
-        for values in itertools.product(*(range(self.sizes[node.name]) for node in free)):
-            settled: dict[Node, int | Ints] = dict(zip(free, values, strict=True))
-            for node in needed:
-                if node.name in self.types:
-                    settled[node] = self._response(node.name, self._values(self.worlds.parents(node), settled))
+        for values in itertools.product(*(range(self.sizes[response.name]) for response in free)):
+            settled: dict[Response, int | Ints] = dict(zip(free, values, strict=True))
+            for response in needed:
+                if response.name in self.types:
+                    settled[response] = self._value(response.name, self._parents(response, settled))
             weight = self._weight(free, settled)
-            for source, value in events:
-                weight = weight * ((settled[source] if isinstance(source, Node) else source) == value)
+            for found, value in events:
+                weight = weight * ((settled[found] if isinstance(found, Response) else _place(found)) == value)
             result += weight
         return result
 
-    def _weight(self, free: Sequence[Node], settled: Mapping[Node, int | Ints]) -> Array:
+    def _weight(self, free: Sequence[Response], settled: Mapping[Response, int | Ints]) -> Array:
         """The probability of what the settled parts are, given what their parents are."""
         weight = np.ones(self.total)
         for part, law in self.kernels.items():
-            members = [node for node in free if node.name in part]
+            members = [response for response in free if response.name in part]
             at: dict[str, int | Ints] = {}
-            for node in members:
-                at |= self._values(self.worlds.parents(node), settled)
-            at |= {node.name: settled[node] for node in members}
+            for response in members:
+                at |= self._parents(response, settled)
+            at |= {response.name: settled[response] for response in members}
             if members:
                 absent = tuple(i for i, v in enumerate(self.graph.variables) if v in part and v not in at)
                 weight = weight * self._entry(law.sum(absent, keepdims=True), at)
@@ -290,10 +247,11 @@ class ResponseTypes:
         index = tuple(at.get(v, 0) if size > 1 else 0 for v, size in zip(self.graph.variables, law.shape, strict=True))
         return np.asarray(law[index])
 
-    def _values(self, sources: Mapping[str, Source], settled: Mapping[Node, int | Ints]) -> dict[str, int | Ints]:
-        return {name: settled[source] if isinstance(source, Node) else source for name, source in sources.items()}
+    def _parents(self, response: Response, settled: Mapping[Response, int | Ints]) -> dict[str, int | Ints]:
+        """The values of the parents of a response."""
+        return {v: settled[found] if isinstance(found, Response) else _place(found) for v, found in response.family}
 
-    def _response(self, name: str, parents: Mapping[str, int | Ints]) -> Ints:
+    def _value(self, name: str, parents: Mapping[str, int | Ints]) -> Ints:
         """The value of a variable in each combination of types: a digit of the number of its type."""
         place: int | Ints = 0
         for parent in self.graph.parents(name):
@@ -327,7 +285,7 @@ class ResponseTypes:
             for part in laws:
                 law = law * self._entry(part, {**at, **grid})
             for v in inside:
-                at[v] = self._response(v, at)
+                at[v] = self._value(v, at)
             yield np.ravel_multi_index([np.asarray(at[v]) for v in inside], shape), law.ravel()
 
     def independences(self) -> Iterator[tuple[Ints, Array, Ints]]:

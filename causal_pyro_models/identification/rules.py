@@ -6,11 +6,10 @@ from functools import cached_property
 
 from causal_pyro_models.errors import GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.expression import Probability, Term, in_order, term
 from causal_pyro_models.identification.notation import Latex
 from causal_pyro_models.identification.simplification import ordered
-
-Names = str | Iterable[str]
 
 
 @dataclass(frozen=True)

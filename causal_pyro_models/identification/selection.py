@@ -1,13 +1,15 @@
 """Selection bias: what can be recovered from data on selected units, with unbiased data on some variables or none."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.equalities import Equality, Statement, summed
 from causal_pyro_models.identification.expression import (
     ONE,
     Expression,
@@ -19,15 +21,12 @@ from causal_pyro_models.identification.expression import (
     terms,
     total,
 )
-from causal_pyro_models.identification.factors import identify_from
 from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan, extracted
-from causal_pyro_models.identification.plan import Plan, Statement, summed
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect, extracted
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.reduction import identify_from
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import Source, named
-
-Names = str | Iterable[str]
+from causal_pyro_models.identification.sources import Source, named
 
 
 def recover(graph: CausalGraph, query: Query | str, selection: str, external: Names = ()) -> Expression:
@@ -98,7 +97,7 @@ def _unaffected(graph: CausalGraph, query: Query, selection: str) -> Expression 
         return None
     g = BitGraph(graph)
     try:
-        found = simplified(conditional_plan(g, g.mask(y), g.mask(x), g.mask([*z, selection])).expression(g))
+        found = simplified(conditional_effect(g, g.mask(y), g.mask(x), g.mask([*z, selection])).expression(g))
     except HedgeFound:
         return None
     seen = (part for part in found.walk() if isinstance(part, Probability))
@@ -189,7 +188,7 @@ class Biased(Source):
 
 
 @dataclass(frozen=True)
-class Recovered(Plan):
+class Recovered(Equality):
     """Q[d], found from the selected units.
 
     Args:
@@ -253,7 +252,7 @@ class Weights:
         return Weights(self.g, self.s, rest, Fraction(self.of(self.within), known))
 
 
-def _recovered(g: BitGraph, c: int, s: int) -> Plan:
+def _recovered(g: BitGraph, c: int, s: int) -> Equality:
     """How Q[c] is recovered from P(v | S=1), for a district c of an effect.
 
     At every step ``weights`` stand for a multiple of Q[within] at S=1. A district of that without ancestors of S comes

@@ -6,7 +6,7 @@ sum reaches no further than it must, factors and terms stand in the usual order,
 free one gets a prime.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from causal_pyro_models.identification.expression import (
     ONE,
@@ -182,20 +182,17 @@ def _marginal(symbol: Symbol, factor: Expression) -> Expression | None:
     return Probability(outcome, factor.given, factor.do, factor.domain) if outcome else ONE
 
 
-Component = tuple[frozenset[Symbol], list[Expression], list[Expression]]
-
-
-def _components(over: frozenset[Symbol], above: list[Expression], below: list[Expression]) -> list[Component]:
+def _components(
+    over: frozenset[Symbol], above: list[Expression], below: list[Expression]
+) -> Iterator[tuple[frozenset[Symbol], list[Expression], list[Expression]]]:
     """The symbols in groups that no factor connects, each with the factors that have one of them."""
     groups: list[frozenset[Symbol]] = [frozenset((symbol,)) for symbol in over]
     for factor in above + below:
         touched = [g for g in groups if not g.isdisjoint(factor.free)]
         if len(touched) > 1:
             groups = [g for g in groups if g not in touched] + [frozenset().union(*touched)]
-    return [
-        (g, [f for f in above if not g.isdisjoint(f.free)], [f for f in below if not g.isdisjoint(f.free)])
-        for g in groups
-    ]
+    for g in groups:
+        yield g, [f for f in above if not g.isdisjoint(f.free)], [f for f in below if not g.isdisjoint(f.free)]
 
 
 # Order ----------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ A new test is one new file. Which independences a graph implies is found in ``id
 
 from causal_pyro_models.independence.correlations import canonical_correlation_test
 from causal_pyro_models.independence.frequencies import g_test
-from causal_pyro_models.independence.graph import test_graph
+from causal_pyro_models.independence.graph_constraints import test_graph
 from causal_pyro_models.independence.multiplicity import benjamini_hochberg, holm
 from causal_pyro_models.independence.result import ChiSquared, IndependenceTest
 from causal_pyro_models.independence.verma import verma_test

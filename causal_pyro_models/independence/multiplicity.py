@@ -1,13 +1,10 @@
 """P-values of many tests, corrected for their number."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from causal_pyro_models.identification.joint import Array
-
-if TYPE_CHECKING:
-    pass
+from causal_pyro_models.arrays import Array
 
 
 def holm(p_values: Any) -> Array:

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.identification.implications import (
     VermaConstraint,
 )
-from causal_pyro_models.identification.joint import Array, JointTable
-from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.tabulation import Tabulator
 from causal_pyro_models.independence.result import ChiSquared, chi_squared
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import torch
 from pyro import poutine
 
 from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable
+from causal_pyro_models.independence import holm
 from causal_pyro_models.inference.abduction import Method, abduct
 from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.draws import Draws, Noise
@@ -62,7 +63,7 @@ class Calibration:
         tests = (_chi_square, _ecdf_test)
         rows = {name: [test(ranks, self.num_ranked) for test in tests] for name, ranks in self.ranks.items()}
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["chi_square", "ecdf"])
-        table["adjusted"] = _holm(np.minimum(1.0, 2.0 * table.min(axis=1).to_numpy()))
+        table["adjusted"] = holm(np.minimum(1.0, 2.0 * table.min(axis=1).to_numpy()))
         return table
 
     @property
@@ -302,11 +303,3 @@ def ecdf_band(simulations: int, num_ranked: int, alpha: float) -> tuple[Array, A
     z = np.arange(1, num_ranked + 1) / (num_ranked + 1)
     lower, upper = binom.ppf(gamma / 2, simulations, z), binom.ppf(1 - gamma / 2, simulations, z)
     return z, lower / simulations, upper / simulations
-
-
-def _holm(p: Array) -> Array:
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(np.minimum(1.0, p[order] * np.arange(len(p), 0, -1)))
-    adjusted = np.empty_like(stepped)
-    adjusted[order] = stepped
-    return adjusted

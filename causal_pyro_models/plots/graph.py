@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.errors import DataError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Edge
 from causal_pyro_models.plots.layout import Point, layered
 from causal_pyro_models.plots.style import BLUE, INK, VERMILLION, check_axes, expect, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Edge = tuple[str, str]
 FONT_SIZE = 10.0  # points to a unit of the layout, where the figure is ours
 HEIGHT = 1.9
 LABEL = 0.95  # font size of a label, in units of the layout

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError, NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import (
@@ -19,8 +18,9 @@ from causal_pyro_models.graph import (
     optimal_minimal_adjustment_set,
     proper_backdoor_graph,
 )
+from tests.generators import examples
 from tests.graph.linear import LinearModel
-from tests.graph.strategies import generators, random_graph, random_subset
+from tests.graph.random_graphs import random_graph, random_subset
 from tests.graph.test_separators import subsets
 
 
@@ -41,8 +41,7 @@ def is_unbiased(model, x, y, z):
     return np.allclose(coefficients, model.effects(x, y), rtol=0.0, atol=1e-9)
 
 
-@settings(max_examples=250)
-@given(generators())
+@examples(250)
 def test_the_criterion_is_sound_and_complete_in_linear_models(rng):
     """A set is valid exactly where the regression gives the effect in two random models (with probability one)."""
     effect = random_effect(rng)
@@ -55,8 +54,7 @@ def test_the_criterion_is_sound_and_complete_in_linear_models(rng):
             assert all(unbiased) == bool(verdict), (graph, x, y, z, verdict)
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 def test_backdoor_sets_are_adjustment_sets_by_the_definition(rng):
     effect = random_effect(rng)
     graph, x, y = effect
@@ -66,8 +64,7 @@ def test_backdoor_sets_are_adjustment_sets_by_the_definition(rng):
         assert not holds or is_adjustment_set(graph, x, y, z)
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 @pytest.mark.parametrize("criterion", [ADJUSTMENT, BACKDOOR], ids=lambda criterion: criterion.name)
 def test_all_minimal_and_minimum_sets(criterion, rng):
     effect = random_effect(rng)
@@ -85,8 +82,7 @@ def test_all_minimal_and_minimum_sets(criterion, rng):
             minimum_adjustment_set(graph, x, y, observed=observed, criterion=criterion)
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 def test_hidden_variables_are_those_of_the_latent_projection(rng):
     effect = random_effect(rng)
     graph, x, y = effect
@@ -100,8 +96,7 @@ def variance(model, x, y, z):
     return model.partial(y, y, [x, *z]) / model.partial(x, x, z)
 
 
-@settings(max_examples=300)
-@given(generators())
+@examples(300)
 def test_the_optimal_set_has_the_least_variance_of_all(rng):
     """Henckel, Perković and Maathuis (2022), theorem 3.13; and the least of the minimal sets for the minimal one."""
     effect = random_effect(rng, confounded=False, several=False)
@@ -115,8 +110,7 @@ def test_the_optimal_set_has_the_least_variance_of_all(rng):
     assert minimal[optimal_minimal_adjustment_set(graph, x, y)] <= min(minimal.values()) + 1e-9
 
 
-@settings(max_examples=300)
-@given(generators())
+@examples(300)
 def test_with_hidden_variables_the_optimal_minimal_set_has_the_least_variance_of_the_minimal_ones(rng):
     effect = random_effect(rng, several=False)
     graph, (x,), (y,) = effect[0], *map(tuple, effect[1:])
@@ -129,8 +123,7 @@ def test_with_hidden_variables_the_optimal_minimal_set_has_the_least_variance_of
     assert variance(model, x, y, sorted(best)) <= min(variance(model, x, y, sorted(z)) for z in minimal) + 1e-9
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 def test_parts_of_the_criterion_by_paths(rng):
     effect = random_effect(rng)
     graph, x, y = effect

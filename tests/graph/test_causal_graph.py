@@ -11,12 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
+from tests.generators import examples
 from tests.graph.oracles import disjoint_queries
-from tests.graph.strategies import admgs
-
-
-def some_of(graph):
-    return st.lists(st.sampled_from(graph.variables), unique=True) if graph.variables else st.just([])
+from tests.graph.random_graphs import random_graph, random_subset, shuffled
 
 
 @pytest.fixture
@@ -86,9 +83,9 @@ class TestConstruction:
 
 
 class TestRelations:
-    @settings(max_examples=100)
-    @given(admgs(max_variables=9))
-    def test_against_networkx(self, graph):
+    @examples(100)
+    def test_against_networkx(self, rng):
+        graph = random_graph(rng, 9, least=0)
         directed, confounded = nx.DiGraph(graph.edges), nx.Graph(graph.bidirected)
         directed.add_nodes_from(graph.variables)
         confounded.add_nodes_from(graph.variables)
@@ -104,23 +101,23 @@ class TestRelations:
         assert list(graph.generations) == expected
         assert sorted(map(sorted, graph.districts)) == sorted(map(sorted, nx.connected_components(confounded)))
 
-    @settings(max_examples=100)
-    @given(admgs(max_variables=9))
-    def test_the_topological_order_puts_causes_first(self, graph):
+    @examples(100)
+    def test_the_topological_order_puts_causes_first(self, rng):
+        graph = random_graph(rng, 9, least=0)
         place = {v: i for i, v in enumerate(graph.topological_order)}
         assert sorted(place) == sorted(graph.variables) and len(place) == len(graph.topological_order)
         assert all(place[a] < place[b] for a, b in graph.edges)
 
-    @settings(max_examples=50)
-    @given(st.data(), admgs())
-    def test_relatives_of_a_set_are_those_of_its_members(self, data, graph):
-        vs = data.draw(some_of(graph))
+    @examples(50)
+    def test_relatives_of_a_set_are_those_of_its_members(self, rng):
+        graph = random_graph(rng, 6, least=0)
+        vs = random_subset(rng, graph.variables)
         assert graph.ancestors(vs) == frozenset().union(*map(graph.ancestors, vs))
         assert graph.descendants(iter(vs)) == frozenset().union(*map(graph.descendants, vs))
 
-    @settings(max_examples=50)
-    @given(admgs(max_variables=8, confounded=False))
-    def test_moral_graph_and_blanket_of_a_dag(self, graph):
+    @examples(50)
+    def test_moral_graph_and_blanket_of_a_dag(self, rng):
+        graph = random_graph(rng, 8, confounded=False, least=0)
         expected = nx.moral_graph(graph.to_networkx())
         assert set(graph.moral()) == set(expected)
         assert set(map(frozenset, graph.moral().edges)) == set(map(frozenset, expected.edges))
@@ -149,10 +146,10 @@ class TestRelations:
 
 
 class TestSurgery:
-    @settings(max_examples=100)
-    @given(st.data(), admgs())
-    def test_do_and_remove_outgoing(self, data, graph):
-        xs, zs = data.draw(some_of(graph)), data.draw(some_of(graph))
+    @examples(100)
+    def test_do_and_remove_outgoing(self, rng):
+        graph = random_graph(rng, 6, least=0)
+        xs, zs = random_subset(rng, graph.variables), random_subset(rng, graph.variables)
         cut = graph.do(xs).remove_outgoing(zs)
         assert cut == CausalGraph(
             graph.variables,
@@ -162,10 +159,10 @@ class TestSurgery:
         assert cut.variables == graph.variables
         assert graph.do(xs).do(xs) == graph.do(xs)
 
-    @settings(max_examples=100)
-    @given(st.data(), admgs())
-    def test_subgraph(self, data, graph):
-        kept = data.draw(some_of(graph))
+    @examples(100)
+    def test_subgraph(self, rng):
+        graph = random_graph(rng, 6, least=0)
+        kept = random_subset(rng, graph.variables)
         part = graph.subgraph(kept)
         assert part.variables == tuple(v for v in graph.variables if v in kept)
         assert set(part.edges) == {edge for edge in graph.edges if set(edge) <= set(kept)}
@@ -180,10 +177,10 @@ class TestSurgery:
 
 
 class TestLatentProjection:
-    @settings(max_examples=120)
-    @given(st.data(), admgs(max_variables=7))
-    def test_ancestors_and_separations_are_preserved(self, data, graph):
-        kept = set(data.draw(some_of(graph)))
+    @examples(120)
+    def test_ancestors_and_separations_are_preserved(self, rng):
+        graph = random_graph(rng, 7, least=0)
+        kept = random_subset(rng, graph.variables)
         projected = graph.latent_projection(kept)
         assert set(projected.variables) == kept
         for v in kept:
@@ -191,27 +188,27 @@ class TestLatentProjection:
         for x, y, z in disjoint_queries(projected.variables):
             assert projected.m_separated(x, y, z) == graph.m_separated(x, y, z)
 
-    @settings(max_examples=80)
-    @given(st.data(), admgs(max_variables=7))
-    def test_hiding_in_two_steps_is_hiding_at_once(self, data, graph):
-        first = data.draw(some_of(graph))
-        second = data.draw(st.lists(st.sampled_from(first), unique=True)) if first else []
+    @examples(80)
+    def test_hiding_in_two_steps_is_hiding_at_once(self, rng):
+        graph = random_graph(rng, 7, least=0)
+        first = random_subset(rng, graph.variables)
+        second = random_subset(rng, first)
         assert graph.latent_projection(first).latent_projection(second) == graph.latent_projection(second)
         assert graph.latent_projection(graph.variables) == graph
 
-    @settings(max_examples=80)
-    @given(admgs())
-    def test_it_undoes_the_canonical_dag(self, graph):
+    @examples(80)
+    def test_it_undoes_the_canonical_dag(self, rng):
+        graph = random_graph(rng, 6, least=0)
         hidden = {f"hidden {a} {b}": (a, b) for a, b in graph.bidirected}
         arrows = [(u, v) for u, ends in hidden.items() for v in ends]
         canonical = CausalGraph([*hidden, *graph.variables], [*graph.edges, *arrows])
         assert canonical.latent_projection(graph.variables) == graph
 
-    @settings(max_examples=80)
-    @given(st.data(), admgs())
-    def test_it_commutes_with_do(self, data, graph):
-        kept = data.draw(some_of(graph))
-        xs = data.draw(st.lists(st.sampled_from(kept), unique=True)) if kept else []
+    @examples(80)
+    def test_it_commutes_with_do(self, rng):
+        graph = random_graph(rng, 6, least=0)
+        kept = random_subset(rng, graph.variables)
+        xs = random_subset(rng, kept)
         assert graph.do(xs).latent_projection(kept) == graph.latent_projection(kept).do(xs)
 
     def test_a_chain_of_confounders(self):
@@ -220,13 +217,11 @@ class TestLatentProjection:
 
 
 class TestIdentity:
-    @settings(max_examples=50)
-    @given(st.data(), admgs())
-    def test_equality_and_hash(self, data, graph):
+    @examples(50)
+    def test_equality_and_hash(self, rng):
+        graph = random_graph(rng, 6, least=0)
         again = CausalGraph(
-            data.draw(st.permutations(graph.variables)),
-            data.draw(st.permutations(graph.edges)),
-            [pair[::-1] for pair in graph.bidirected],
+            shuffled(rng, graph.variables), shuffled(rng, graph.edges), [pair[::-1] for pair in graph.bidirected]
         )
         assert again == graph and hash(again) == hash(graph)
         assert copy.deepcopy(graph) == graph and hash(copy.deepcopy(graph)) == hash(graph)

@@ -4,16 +4,16 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from hypothesis import given, settings
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
-from tests.graph.strategies import admgs
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph
 
 
-@settings(max_examples=40)
-@given(admgs(max_variables=7, confounded=False))
-def test_a_model_that_follows_a_graph_gives_it_back(graph):
+@examples(40)
+def test_a_model_that_follows_a_graph_gives_it_back(rng):
+    graph = random_graph(rng, 7, confounded=False, least=0)
     families = [
         lambda m: dist.Normal(m, 1.0),
         lambda m: dist.Bernoulli(logits=m),

@@ -3,13 +3,12 @@
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from causal_pyro_models.errors import NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph, frontdoor_sets, is_frontdoor_set, minimal_frontdoor_set
+from tests.generators import examples
 from tests.graph.linear import LinearModel
 from tests.graph.oracles import is_m_connected
-from tests.graph.strategies import generators
 from tests.graph.test_adjustment import random_effect
 from tests.graph.test_separators import subsets
 
@@ -28,8 +27,7 @@ def satisfies(graph, x, y, m):
     )
 
 
-@settings(max_examples=200)
-@given(generators())
+@examples(200)
 def test_the_criterion_is_its_definition(rng):
     effect = random_effect(rng)
     graph, x, y = effect
@@ -37,8 +35,7 @@ def test_the_criterion_is_its_definition(rng):
         assert bool(is_frontdoor_set(graph, x, y, m)) == satisfies(graph, x, y, m), (graph, x, y, m)
 
 
-@settings(max_examples=250)
-@given(generators())
+@examples(250)
 def test_all_sets_and_a_minimal_one(rng):
     effect = random_effect(rng)
     graph, x, y = effect
@@ -57,8 +54,7 @@ def test_all_sets_and_a_minimal_one(rng):
             minimal_frontdoor_set(graph, x, y, included=included, observed=observed)
 
 
-@settings(max_examples=300)
-@given(generators())
+@examples(300)
 def test_the_formula_gives_the_effect_in_linear_models(rng):
     effect = random_effect(rng, max_variables=6)
     graph, x, y = effect

@@ -5,16 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
-from tests.graph.strategies import admgs
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph
 
 
-@settings(max_examples=80)
-@given(admgs())
-def test_round_trips(graph):
+@examples(80)
+def test_round_trips(rng):
+    graph = random_graph(rng, 6, least=0)
     directed, confounded = graph.to_adjacency()
     assert directed.sum() == len(graph.edges) and confounded.sum() == 2 * len(graph.bidirected)
     for again in (

@@ -5,44 +5,44 @@ import random
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.separation import open_path
+from tests.generators import examples
 from tests.graph.oracles import canonical_dag, disjoint_queries, is_m_connected
-from tests.graph.strategies import admgs, generators, queries, random_graph
+from tests.graph.random_graphs import random_graph, random_sets
 
 
-@settings(max_examples=150)
-@given(admgs(max_variables=5))
-def test_m_separation_is_the_absence_of_an_open_path(graph):
+@examples(150)
+def test_m_separation_is_the_absence_of_an_open_path(rng):
+    graph = random_graph(rng, 5, least=0)
     for x, y, z in disjoint_queries(graph.variables):
         assert graph.m_separated(x, y, z) == (not is_m_connected(graph, x, y, z)), (graph, x, y, z)
 
 
-@settings(max_examples=300)
-@given(st.data(), admgs(max_variables=9))
-def test_m_separation_is_d_separation_in_the_canonical_dag(data, graph):
-    xs, ys, z = data.draw(queries(graph))
+@examples(300)
+def test_m_separation_is_d_separation_in_the_canonical_dag(rng):
+    graph = random_graph(rng, 9, least=0)
+    xs, ys, z = random_sets(rng, graph)
     expected = nx.is_d_separator(canonical_dag(graph), xs, ys, z)
     assert graph.m_separated(xs, ys, z) == graph.m_separated(ys, xs, z) == expected
 
 
-@settings(max_examples=200)
-@given(st.data(), admgs(max_variables=9))
-def test_separation_in_the_moral_graph_of_the_ancestors(data, graph):
+@examples(200)
+def test_separation_in_the_moral_graph_of_the_ancestors(rng):
     """Richardson (2003), theorem 1: m-separation is separation in the augmented graph of the ancestral set."""
-    xs, ys, z = data.draw(queries(graph))
+    graph = random_graph(rng, 9, least=0)
+    xs, ys, z = random_sets(rng, graph)
     moral = graph.subgraph(graph.ancestors(xs | ys | z)).moral()
     moral.remove_nodes_from(z)
     joined = any(nx.has_path(moral, x, y) for x, y in itertools.product(xs, ys))
     assert graph.m_separated(xs, ys, z) == (not joined)
 
 
-@settings(max_examples=150)
-@given(admgs(max_variables=7))
-def test_the_markov_blanket_is_the_smallest_set_that_separates_from_the_rest(graph):
+@examples(150)
+def test_the_markov_blanket_is_the_smallest_set_that_separates_from_the_rest(rng):
+    graph = random_graph(rng, 7, least=0)
     for v in graph.variables:
         blanket = graph.markov_blanket(v)
         assert graph.m_separated(v, set(graph.variables) - blanket - {v}, blanket)
@@ -51,10 +51,10 @@ def test_the_markov_blanket_is_the_smallest_set_that_separates_from_the_rest(gra
             assert not graph.m_separated(v, w, set(graph.variables) - {v, w})
 
 
-@settings(max_examples=100)
-@given(st.data(), admgs(max_variables=7, confounded=False))
-def test_d_separation_is_m_separation_without_confounding(data, graph):
-    xs, ys, z = data.draw(queries(graph))
+@examples(100)
+def test_d_separation_is_m_separation_without_confounding(rng):
+    graph = random_graph(rng, 7, confounded=False, least=0)
+    xs, ys, z = random_sets(rng, graph)
     assert graph.d_separated(xs, ys, z) == graph.m_separated(xs, ys, z)
 
 
@@ -124,8 +124,7 @@ def test_two_thousand_variables():
         assert graph.m_separated(x, y, z) == projected.m_separated(x, y, z)
 
 
-@settings(max_examples=300)
-@given(generators())
+@examples(300)
 def test_an_open_path_is_drawn_where_there_is_one(rng):
     """Every step of the path is an edge, and each inner variable lets it pass, by the definition."""
     graph = random_graph(rng, 8)

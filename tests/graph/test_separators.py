@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
 
 from causal_pyro_models.errors import GraphError, NoValidSetError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import (
@@ -14,7 +13,8 @@ from causal_pyro_models.graph import (
     minimum_separator,
     separators,
 )
-from tests.graph.strategies import generators, random_graph
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph
 
 CHAIN = CausalGraph.from_edges([("X", "A"), ("A", "B"), ("B", "Y")])
 
@@ -40,8 +40,7 @@ def brute_force(graph, x, y, included, observed):
     return {included | z for z in subsets(usable) if graph.m_separated(x, y, included | z)}
 
 
-@settings(max_examples=150)
-@given(generators())
+@examples(150)
 def test_all_separators(rng):
     problem = random_problem(rng)
     graph, x, y, i, observed = problem
@@ -49,8 +48,7 @@ def test_all_separators(rng):
     assert len(found) == len(set(found)) and set(found) == brute_force(*problem)
 
 
-@settings(max_examples=250)
-@given(generators())
+@examples(250)
 def test_minimal_separators(rng):
     problem = random_problem(rng, 7)
     graph, x, y, i, observed = problem
@@ -64,8 +62,7 @@ def test_minimal_separators(rng):
         )
 
 
-@settings(max_examples=250)
-@given(generators())
+@examples(250)
 def test_a_minimum_separator_costs_the_least(rng):
     problem = random_problem(rng, 7)
     graph, x, y, i, observed = problem
@@ -83,8 +80,7 @@ def test_a_minimum_separator_costs_the_least(rng):
     assert smallest in every and len(smallest) == min(map(len, every))
 
 
-@settings(max_examples=150)
-@given(generators())
+@examples(150)
 def test_the_closest_separator_leaves_the_most_connected_to_the_other_side(rng):
     problem = random_problem(rng, 6)
     graph, x, y, i, observed = problem

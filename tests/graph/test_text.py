@@ -7,12 +7,13 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
-from tests.graph.strategies import admgs
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph
 
 
-@settings(max_examples=80)
-@given(admgs())
-def test_round_trips(graph):
+@examples(80)
+def test_round_trips(rng):
+    graph = random_graph(rng, 6, least=0)
     for again in (CausalGraph.from_dot(graph.to_dot()), CausalGraph.from_dagitty(graph.to_dagitty())):
         assert again == graph
         assert again.variables == graph.variables

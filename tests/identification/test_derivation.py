@@ -9,7 +9,7 @@ from causal_pyro_models.errors import CausalError, DerivationError, NotIdentifia
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import AxiomStep, RuleStep, Step, identify, parse, verify
 from causal_pyro_models.identification.random_laws import random_laws
-from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.identification.tabulation import Tabulator
 from tests.identification.oracles import random_model
 from tests.identification.random_queries import random_query
 

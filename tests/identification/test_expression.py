@@ -9,7 +9,7 @@ from causal_pyro_models.identification import ONE, ZERO, Probability, Product, S
 from causal_pyro_models.identification.expression import product, terms, total
 from causal_pyro_models.identification.random_laws import unrestricted
 from causal_pyro_models.identification.simplification import simplified, with_primes
-from causal_pyro_models.identification.tables import Tabulator
+from causal_pyro_models.identification.tabulation import Tabulator
 from tests.identification.oracles import value_of
 from tests.identification.strategies import NAMES, expressions, probabilities, symbols, trees
 

@@ -5,17 +5,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings, strategies as st
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
 from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.plan import Observed
+from causal_pyro_models.identification.equalities import Observed
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.simplification import simplified
-from tests.graph.strategies import admgs
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph, random_subset, shuffled
 from tests.identification.literature import CASES, IDENTIFIABLE, NOT_IDENTIFIABLE
 from tests.identification.random_queries import TOLERANCE, check, gap, random_query
 
@@ -72,41 +72,38 @@ def test_the_general_algorithm_alone(monkeypatch):
     rng = np.random.default_rng(10)
     cases = [random_query(rng) for _ in range(250)]
     verdicts = [identifiable(*case) for case in cases]
-    monkeypatch.setattr(interventional, "_short_plan", lambda g, s: None if s.x else Observed(s))
+    monkeypatch.setattr(interventional, "_short_way", lambda g, s: None if s.x else Observed(s))
     for case, verdict in zip(cases, verdicts, strict=True):
         assert check(*case, rng) == ("identifiable" if verdict else "not identifiable")
 
 
-@settings(max_examples=300)
-@given(admgs(max_variables=6), st.data())
-def test_effects_of_one_variable_on_all_others(graph, data):
+@examples(300)
+def test_effects_of_one_variable_on_all_others(rng):
     """P(all others | do(x)) is identifiable just if no bidirected path joins x to its child (Tian and Pearl 2002)."""
-    assume(len(graph.variables) > 1)
-    x = data.draw(st.sampled_from(graph.variables))
+    graph = random_graph(rng, 6, least=2)
+    x = str(rng.choice(graph.variables))
     expected = graph.district(x).isdisjoint(graph.children(x))
     assert identifiable(graph, Query(set(graph.variables) - {x}, x)) == expected
 
 
-@settings(max_examples=200)
-@given(admgs(max_variables=6), st.data())
-def test_verdicts_go_down_with_hidden_causes_and_up_with_fewer_arrows(graph, data):
+@examples(400)
+def test_verdicts_go_down_with_hidden_causes_and_up_with_fewer_arrows(rng):
     """What can be told in a graph can be told in every subgraph: an edge less is an assumption more."""
-    assume(len(graph.variables) > 1 and graph.edges + graph.bidirected)
-    y, x, *rest = data.draw(st.permutations(graph.variables))
-    query = Query(y, x, rest[: data.draw(st.integers(0, 2))])
-    assume(identifiable(graph, query))
-    edges, bidirected = ([e for e in pairs if data.draw(st.booleans())] for pairs in (graph.edges, graph.bidirected))
-    assert identifiable(CausalGraph(graph.variables, edges, bidirected), query)
+    graph = random_graph(rng, 6, least=2)
+    y, x, *rest = shuffled(rng, graph.variables)
+    query = Query(y, x, rest[: rng.integers(3)])
+    if identifiable(graph, query):
+        edges, bidirected = (random_subset(rng, pairs) for pairs in (graph.edges, graph.bidirected))
+        assert identifiable(CausalGraph(graph.variables, edges, bidirected), query)
 
 
-@settings(max_examples=150)
-@given(admgs(max_variables=6), st.data())
-def test_the_order_and_the_names_of_variables_do_not_matter(graph, data):
-    assume(len(graph.variables) > 1)
-    y, x, *rest = data.draw(st.permutations(graph.variables))
-    new = dict(zip(graph.variables, data.draw(st.permutations("ABCDEF")), strict=False))
+@examples(150)
+def test_the_order_and_the_names_of_variables_do_not_matter(rng):
+    graph = random_graph(rng, 6, least=2)
+    y, x, *rest = shuffled(rng, graph.variables)
+    new = dict(zip(graph.variables, shuffled(rng, "ABCDEF"), strict=False))
     renamed = CausalGraph(
-        data.draw(st.permutations(list(new.values()))),
+        shuffled(rng, list(new.values())),
         [(new[a], new[b]) for a, b in graph.edges],
         [(new[b], new[a]) for a, b in graph.bidirected],
     )
@@ -115,12 +112,11 @@ def test_the_order_and_the_names_of_variables_do_not_matter(graph, data):
     )
 
 
-@settings(max_examples=150)
-@given(admgs(max_variables=5), admgs(max_variables=3), st.data())
-def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(graph, other, data):
+@examples(150)
+def test_variables_that_have_nothing_to_do_with_the_query_do_not_matter(rng):
     """An unconnected part of the graph, isolated variables included, changes neither verdict nor estimand."""
-    assume(len(graph.variables) > 1)
-    y, x, *rest = data.draw(st.permutations(graph.variables))
+    graph, other = random_graph(rng, 5, least=2), random_graph(rng, 3, least=0)
+    y, x, *rest = shuffled(rng, graph.variables)
     query = Query(y, x, rest[:1])
     apart = [[(f"W{a}", f"W{b}") for a, b in pairs] for pairs in (other.edges, other.bidirected)]
     both = CausalGraph(
@@ -198,7 +194,7 @@ def test_no_plan_reads_a_variable_as_its_own_condition():
         g = BitGraph(graph)
         masks = (g.mask(t.name for t in side) for side in (query.outcome, query.treatment, query.conditions))
         try:
-            found = conditional_plan(g, *masks).expression(g)
+            found = conditional_effect(g, *masks).expression(g)
         except HedgeFound:
             continue
         for p in found.walk():

@@ -7,8 +7,7 @@ import pytest
 
 from causal_pyro_models.errors import InterventionError, NotIdentifiableError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import identify
-from causal_pyro_models.identification.counterfactual import Conflict
+from causal_pyro_models.identification import Conflict, identify
 from causal_pyro_models.identification.mediation import (
     effect_on_the_treated,
     natural_direct_effect,

@@ -13,7 +13,7 @@ from causal_pyro_models.identification.reduction_proof import LemmaStep, SharedS
 from tests.identification.counterfactual_queries import random_query
 from tests.identification.literature_worlds import COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT
 from tests.identification.oracles import random_admg
-from tests.identification.test_worlds import random_transport
+from tests.identification.test_reduction import random_transport
 
 TRIANGLE = CausalGraph.from_edges([tuple(pair.split(">")) for pair in MEDIATOR.split()])
 NDE = identify(TRIANGLE, "P(Y_{X=1, M_{X=0}})").derivation

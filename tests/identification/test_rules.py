@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
@@ -11,8 +10,9 @@ from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.expression import terms
 from causal_pyro_models.identification.random_laws import random_laws
 from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.tables import Tabulator
-from tests.graph.strategies import admgs
+from causal_pyro_models.identification.tabulation import Tabulator
+from tests.generators import examples
+from tests.graph.random_graphs import random_graph, random_sets, random_subset
 
 MOVES = {
     "delete an observation": lambda g, p, v: rule_1(g, p, delete=v),
@@ -23,16 +23,15 @@ MOVES = {
 SIDES = {"delete an observation": "g", "observe an action": "d", "act on an observation": "g", "delete an action": "d"}
 
 
-@st.composite
-def uses(draw, graph):
-    """A probability of some variables of a graph, and one variable to move."""
-    role = {v: draw(st.sampled_from("yggdd-")) for v in graph.variables}
+def random_use(rng, graph):
+    """A rule, a probability of some variables of a graph, and one variable to move; None where there are too few."""
+    role = dict(zip(graph.variables, rng.choice(list("yggdd-"), len(graph.variables)), strict=True))
     sides = {r: [v for v in role if role[v] == r] for r in "ygd"}
-    move = draw(st.sampled_from(list(MOVES)))
+    move = str(rng.choice(list(MOVES)))
     movable = sides[SIDES[move]]
     if not sides["y"] or not movable:
         return None
-    return move, Probability(terms(sides["y"]), terms(sides["g"]), terms(sides["d"])), draw(st.sampled_from(movable))
+    return move, Probability(*map(terms, sides.values())), str(rng.choice(movable))
 
 
 def gap(graph, one, other, seed):
@@ -41,11 +40,11 @@ def gap(graph, one, other, seed):
     return np.abs(tabulate.over(one, symbols) - tabulate.over(other, symbols)).max()
 
 
-@settings(max_examples=300)
-@given(admgs(max_variables=5), st.data())
-def test_a_rule_allows_what_is_true_and_nothing_else(graph, data):
+@examples(300)
+def test_a_rule_allows_what_is_true_and_nothing_else(rng):
     """A use that is refused fails in random models: separation in the mutilated graph is needed, not only enough."""
-    use = data.draw(uses(graph))
+    graph = random_graph(rng, 5, least=2)
+    use = random_use(rng, graph)
     if use is None:
         return
     move, before, v = use
@@ -76,13 +75,12 @@ def back(graph, move, p, v):
     }[move]()
 
 
-@settings(max_examples=200)
-@given(admgs(max_variables=7), st.data())
-def test_masks_separate_as_graphs_do(graph, data):
+@examples(200)
+def test_masks_separate_as_graphs_do(rng):
     """Separation on bit masks in a mutilated graph is that of CausalGraph in the graph with the edges taken out."""
-    role = {v: data.draw(st.sampled_from("xyzz-")) for v in graph.variables}
-    xs, ys, zs = ([v for v in role if role[v] == r] for r in "xyz")
-    over, under = ([v for v in graph.variables if data.draw(st.booleans())] for _ in range(2))
+    graph = random_graph(rng, 7, least=0)
+    xs, ys, zs = random_sets(rng, graph)
+    over, under = (random_subset(rng, graph.variables) for _ in range(2))
     g = BitGraph(graph)
     found = g.separated(g.mask(xs), g.mask(ys), g.mask(zs), over=g.mask(over), under=g.mask(under))
     assert found == graph.do(over).remove_outgoing(under).m_separated(xs, ys, zs)

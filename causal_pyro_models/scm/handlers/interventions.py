@@ -41,6 +41,10 @@ class Potential:
 
 Intervention = float | torch.Tensor | Callable[[torch.Tensor], Any] | TorchDistributionMixin | Potential
 """What a site may be set to: a value, a function of its natural value, a distribution, or a potential outcome."""
+Do = Mapping[str, Intervention]
+"""Site -> what it is set to."""
+Treatment = Mapping[str, tuple[Intervention, Intervention]]
+"""Site -> (control, treated)."""
 
 
 def potential(name: str, do: Mapping[str, Intervention]) -> Potential:

@@ -7,17 +7,13 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import CausalError, InterventionError, ModelError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, potential
+from causal_pyro_models.scm.handlers.interventions import Do, Potential, Treatment, potential
 from causal_pyro_models.validation import checked_arms, checked_count
-
-Array = NDArray[np.float64]
-Do = Mapping[str, Intervention]
-Treatment = Mapping[str, tuple[Any, Any]]
 
 
 class Law(Protocol):

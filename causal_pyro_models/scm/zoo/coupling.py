@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.scm.mechanisms.registry import quantile
-from causal_pyro_models.scm.zoo.base import Array
 
 
 @dataclass(frozen=True)

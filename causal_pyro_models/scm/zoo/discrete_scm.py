@@ -10,10 +10,13 @@ import pyro.distributions as dist
 import torch
 from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import EvidenceError, ModelError, unknown_variable
-from causal_pyro_models.scm.zoo.base import Array, Do, SolvedSCM, Treatment, finite
+from causal_pyro_models.identification import JointTable
+from causal_pyro_models.scm.handlers.interventions import Do, Treatment
+from causal_pyro_models.scm.zoo.base import SolvedSCM, finite
 from causal_pyro_models.scm.zoo.coupling import GUMBEL_MAX, Coupling
-from causal_pyro_models.scm.zoo.twin_network import Equations, States, TwinNetwork, as_state, merged
+from causal_pyro_models.scm.zoo.twin_network import TwinNetwork, as_state, merged
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +35,14 @@ class DiscreteLaw:
     """
 
     names: tuple[Any, ...]
-    states: States
+    states: Ints
     probabilities: Array
 
-    def column(self, name: Any) -> States:
+    def column(self, name: Any) -> Ints:
         """The values of one variable, one for each state."""
         if name not in self.names:
             raise unknown_variable(name, self.names)
-        column: States = self.states[:, self.names.index(name)]
+        column: Ints = self.states[:, self.names.index(name)]
         return column
 
     def expectation(self, name: Any) -> float:
@@ -68,6 +71,17 @@ class DiscreteLaw:
             seen = ", ".join(f"{name} = {value}" for name, value in evidence.items())
             raise EvidenceError(f"the evidence {seen} has probability zero under the model.")
         return DiscreteLaw(self.names, self.states[match], self.probabilities[match] / total)
+
+    def to_table(self) -> JointTable:
+        """The law as an array with an axis for each variable.
+
+        Example:
+            >>> DiscreteLaw(("X",), np.array([[0], [1]]), np.array([0.25, 0.75])).to_table().probabilities
+            array([0.25, 0.75])
+        """
+        probabilities = np.zeros(self.states.max(0) + 1)
+        probabilities[tuple(self.states.T)] = self.probabilities
+        return JointTable(self.names, probabilities)
 
     def _matching(self, event: Mapping[Any, Any]) -> NDArray[np.bool_]:
         match = np.ones(len(self.states), dtype=bool)
@@ -179,7 +193,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
         """
         self.checked_worlds(worlds)
         self.known(variables := self.variables if variables is None else tuple(variables))
-        network = TwinNetwork(Equations(self.parents, self.tables, self.coupling))
+        network = TwinNetwork(self.parents, self.tables, self.coupling)
         numbers = [network.add_world(self.checked_do(do)) for do in worlds.values()]
         keep = [(number, name) for number in numbers for name in variables]
         seen = self._states(evidence or {})

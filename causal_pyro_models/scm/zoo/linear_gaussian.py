@@ -10,9 +10,10 @@ import pyro
 import pyro.distributions as dist
 import torch
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import EvidenceError, InterventionError, ModelError, unknown_variable
-from causal_pyro_models.scm.handlers.interventions import Potential
-from causal_pyro_models.scm.zoo.base import Array, Do, SolvedSCM, broadcast, finite
+from causal_pyro_models.scm.handlers.interventions import Do, Potential
+from causal_pyro_models.scm.zoo.base import SolvedSCM, broadcast, finite
 
 
 @dataclass(frozen=True, eq=False)

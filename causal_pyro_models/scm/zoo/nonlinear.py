@@ -11,9 +11,10 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch.distributions.transforms import SigmoidTransform
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import EvidenceError, InterventionError
-from causal_pyro_models.scm.handlers.interventions import Potential
-from causal_pyro_models.scm.zoo.base import AnalyticSCM, Array, Do, broadcast, finite
+from causal_pyro_models.scm.handlers.interventions import Do, Potential
+from causal_pyro_models.scm.zoo.base import AnalyticSCM, broadcast, finite
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 

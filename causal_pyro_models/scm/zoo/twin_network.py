@@ -8,29 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import CausalError, EvidenceError, InterventionError, QueryError
-from causal_pyro_models.scm.handlers.interventions import Potential
-from causal_pyro_models.scm.zoo.base import Array, Do, finite
+from causal_pyro_models.scm.handlers.interventions import Do, Potential
+from causal_pyro_models.scm.zoo.base import finite
 from causal_pyro_models.scm.zoo.coupling import Coupling
 
-States = NDArray[np.int64]
-Node = tuple[int, str]  # a variable of one world
+InWorld = tuple[int, str]  # the number of a world, and one of its variables
 LARGEST = 2**24
-
-
-@dataclass(frozen=True)
-class Equations:
-    """What the enumeration needs to know of a model.
-
-    Attributes:
-        parents: variable -> its parents, in topological order of the variables.
-        tables: variable -> probabilities, of shape (states of each parent, own states).
-        coupling: how a variable responds to several configurations of its parents.
-    """
-
-    parents: Mapping[str, Sequence[str]]
-    tables: Mapping[str, Array]
-    coupling: Coupling
 
 
 @dataclass
@@ -41,13 +26,20 @@ class TwinNetwork:
     worlds follow its coupling. States without weight or against the evidence go at once, and so do the columns that
     nothing needs any more: this is variable elimination along the topological order.
 
+    Args:
+        parents: variable -> its parents, in topological order of the variables.
+        tables: variable -> probabilities, of shape (states of each parent, own states).
+        coupling: how a variable responds to several configurations of its parents.
+
     References:
         Balke and Pearl (1994), Probabilistic evaluation of counterfactual queries; Pearl (2009), section 7.1.4.
     """
 
-    equations: Equations
-    worlds: list[dict[str, Any]] = field(default_factory=list)  # site -> state, map from natural state, or node
-    columns: dict[Node, States] = field(default_factory=dict)
+    parents: Mapping[str, Sequence[str]]
+    tables: Mapping[str, Array]
+    coupling: Coupling
+    worlds: list[dict[str, Any]] = field(default_factory=list)  # variable -> state, map from natural state, or source
+    columns: dict[InWorld, Ints] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.ones(1))
 
     def add_world(self, do: Do) -> int:
@@ -57,31 +49,31 @@ class TwinNetwork:
         self.worlds[number] = {name: self._resolve(name, value) for name, value in do.items()}
         return number
 
-    def enumerate(self, keep: Sequence[Node], evidence: Mapping[Node, int]) -> tuple[States, Array]:
-        """The states of the nodes to keep, (n, nodes), with P(state, evidence), (n,).
+    def enumerate(self, keep: Sequence[InWorld], evidence: Mapping[InWorld, int]) -> tuple[Ints, Array]:
+        """The states of the variables to keep, (n, kept), with P(state, evidence), (n,).
 
         Raises:
             EvidenceError: the evidence has probability zero.
         """
-        order = list(self.equations.parents)
+        order = list(self.parents)
         for i, name in enumerate(order):
             self._grow(name)
-            for node, state in evidence.items():
-                if node[1] == name:
-                    self._select(np.flatnonzero(self.columns[node] == state))
+            for variable, state in evidence.items():
+                if variable[1] == name:
+                    self._select(np.flatnonzero(self.columns[variable] == state))
             if not len(self.weights):
-                seen = ", ".join(f"{node[1]} = {state}" for node, state in evidence.items())
+                seen = ", ".join(f"{variable[1]} = {state}" for variable, state in evidence.items())
                 raise EvidenceError(f"the evidence {seen} has probability zero under the model.")
             self._forget({*keep, *self._needed(order[i + 1 :])})
             if len(self.weights) > LARGEST:
                 raise QueryError(f"more than {LARGEST} joint states at {name!r}: keep fewer variables or worlds.")
         return self._merge(keep)
 
-    def _resolve(self, name: str, value: Any) -> int | States | Node:
-        states = self.equations.tables[name].shape[-1]
+    def _resolve(self, name: str, value: Any) -> int | Ints | InWorld:
+        states = self.tables[name].shape[-1]
         if isinstance(value, Potential):
-            order = list(self.equations.parents)
-            if order.index(value.name) > order.index(name) or self.equations.tables[value.name].shape[-1] != states:
+            order = list(self.parents)
+            if order.index(value.name) > order.index(name) or self.tables[value.name].shape[-1] != states:
                 raise InterventionError(
                     f"{name!r} cannot be set to a potential value of {value.name!r}: it comes later in the topological "
                     f"order, or has another number of states."
@@ -93,8 +85,8 @@ class TwinNetwork:
             return np.array([as_state(name, x, states, InterventionError) for x in mapped])
         return as_state(name, value, states, InterventionError)
 
-    def _needed(self, later: Sequence[str]) -> set[Node]:
-        parents = {parent for name in later for parent in self.equations.parents[name]}
+    def _needed(self, later: Sequence[str]) -> set[InWorld]:
+        parents = {parent for name in later for parent in self.parents[name]}
         sources = {do[name] for do in self.worlds for name in later if isinstance(do.get(name), tuple)}
         return {(w, parent) for w in range(len(self.worlds)) for parent in parents} | sources
 
@@ -114,7 +106,7 @@ class TwinNetwork:
 
     def _respond(self, name: str, worlds: Sequence[int]) -> None:
         """Split every state by the natural values of a variable in some worlds, in proportion to their coupling."""
-        table, parents = self.equations.tables[name], self.equations.parents[name]
+        table, parents = self.tables[name], self.parents[name]
         rows = table.reshape(-1, table.shape[-1])
         configurations = np.zeros((len(self.weights), len(worlds)), dtype=np.int64)
         for parent, size in zip(parents, table.shape[:-1], strict=True):
@@ -124,7 +116,7 @@ class TwinNetwork:
         chosen, values, shares = [], [], []
         for i, pattern in enumerate(patterns):
             members, distinct = np.flatnonzero(which.ravel() == i), np.unique(pattern)
-            joint = self.equations.coupling.joint([rows[configurations[members, first]] for first in distinct])
+            joint = self.coupling.joint([rows[configurations[members, first]] for first in distinct])
             hits = np.nonzero(joint)
             chosen.append(members[hits[0]])
             values.append(np.stack(hits[1:], axis=1)[:, np.searchsorted(distinct, pattern)])
@@ -134,23 +126,23 @@ class TwinNetwork:
         self.columns |= {(w, name): column for w, column in zip(worlds, np.concatenate(values).T, strict=True)}
 
     def _select(self, rows: NDArray[np.intp]) -> None:
-        self.columns = {node: column[rows] for node, column in self.columns.items()}
+        self.columns = {variable: column[rows] for variable, column in self.columns.items()}
         self.weights = self.weights[rows]
 
-    def _forget(self, needed: set[Node]) -> None:
+    def _forget(self, needed: set[InWorld]) -> None:
         """Sum out the columns that are not needed any more."""
-        kept = [node for node in self.columns if node in needed]
+        kept = [variable for variable in self.columns if variable in needed]
         if len(kept) < len(self.columns):
             states, self.weights = self._merge(kept)
             self.columns = dict(zip(kept, states.T, strict=True))
 
-    def _merge(self, nodes: Sequence[Node]) -> tuple[States, Array]:
-        columns = [self.columns[node] for node in nodes]
+    def _merge(self, kept: Sequence[InWorld]) -> tuple[Ints, Array]:
+        columns = [self.columns[variable] for variable in kept]
         states = np.stack(columns, axis=1) if columns else np.zeros((len(self.weights), 0), dtype=np.int64)
         return merged(states, self.weights)
 
 
-def merged(states: States, weights: Array) -> tuple[States, Array]:
+def merged(states: Ints, weights: Array) -> tuple[Ints, Array]:
     """Equal rows of states as one, with the sum of their weights."""
     if states.shape[1] == 0:
         return states[:1], weights.sum(keepdims=True)

@@ -1,4 +1,4 @@
-"""The plan of an estimand spelt out in do-calculus: every equality as steps by its rules and the axioms."""
+"""The equalities behind an estimand spelt out in do-calculus: each as steps by its rules and the axioms."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,20 +6,20 @@ from itertools import pairwise
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step, replaced
-from causal_pyro_models.identification.expression import Expression, Fraction, Probability, Product, product
-from causal_pyro_models.identification.plan import (
+from causal_pyro_models.identification.equalities import (
     Adjusted,
     Chain,
+    Equality,
     Extracted,
     Factored,
     Marginal,
     Moved,
     Observed,
-    Plan,
     Ratio,
     Statement,
     summed,
 )
+from causal_pyro_models.identification.expression import Expression, Fraction, Probability, Product, product
 from causal_pyro_models.identification.pruning import Rewriting, pruned
 from causal_pyro_models.identification.rules import licence
 from causal_pyro_models.identification.simplification import simplified, with_primes
@@ -30,14 +30,14 @@ CONDITIONAL = "definition of conditional probability"
 REARRANGED = "sums, products and fractions simplified"
 
 
-def proof(graph: CausalGraph, g: BitGraph, plan: Plan) -> tuple[Step, ...]:
-    """The steps from the statement of a plan to its estimand in textbook form."""
+def proof(graph: CausalGraph, g: BitGraph, equality: Equality) -> tuple[Step, ...]:
+    """The steps from the statement of an equality to its estimand in textbook form."""
     prover = _Prover(graph, g)
-    prover.prove(plan)
-    line: Expression = plan.statement.written(g)
+    prover.prove(equality)
+    line: Expression = equality.statement.written(g)
     for step in prover.steps:
         line = replaced(line, step.before, step.after)
-    estimand = simplified(plan.expression(g))
+    estimand = simplified(equality.expression(g))
     _, rewritings = pruned(g, estimand)
     if rewritings or with_primes(line) != estimand:
         prover.axiom(REARRANGED, line, estimand)
@@ -47,7 +47,7 @@ def proof(graph: CausalGraph, g: BitGraph, plan: Plan) -> tuple[Step, ...]:
 
 
 class _Prover:
-    """Collects steps. Each proof turns the statement of a plan, wherever it stands, into the plan's expression."""
+    """Collects steps. Each proof turns the statement of an equality, wherever it stands, into its expression."""
 
     def __init__(self, graph: CausalGraph, g: BitGraph) -> None:
         self.graph = graph
@@ -74,40 +74,40 @@ class _Prover:
         else:
             self.axiom(REARRANGED, before, after)
 
-    def prove(self, plan: Plan) -> None:
-        """The steps of a plan."""
-        match plan:
+    def prove(self, equality: Equality) -> None:
+        """The steps of an equality."""
+        match equality:
             case Observed():
                 pass
             case Moved(statement, rest):
                 self.rules([statement, rest.statement])
                 self.prove(rest)
             case Adjusted():
-                self._adjusted(plan)
+                self._adjusted(equality)
             case Ratio(statement, joint):
                 whole = joint.statement.written(self.g)
                 fraction = Fraction(whole, summed(self.g, statement.y, whole))
                 self.axiom(CONDITIONAL, statement.written(self.g), fraction)
                 self.prove(joint)
             case Factored():
-                self._factored(plan)
+                self._factored(equality)
             case Chain():
-                self._chain(plan)
+                self._chain(equality)
             case Marginal(statement, whole):
                 s = Statement(statement.y, whole.statement.x)
                 self.rules([statement, s])
                 self._sum_out(s, whole.statement.y & ~s.y)
                 self.prove(whole)
             case Extracted():
-                self._extracted(plan)
+                self._extracted(equality)
 
     def _sum_out(self, s: Statement, w: int) -> None:
         """P(y | do(x), z) as a sum over w."""
         whole = Statement(s.y | w, s.x, s.z).written(self.g)
         self.axiom(SUMMING, s.written(self.g), summed(self.g, w, whole))
 
-    def _adjusted(self, plan: Adjusted) -> None:
-        s, w = plan.statement, plan.w
+    def _adjusted(self, equality: Adjusted) -> None:
+        s, w = equality.statement, equality.w
         self._sum_out(s, w)
         outcome, covariates = Statement(s.y, s.x, s.z | w), Statement(w, s.x, s.z)
         self.axiom(CHAIN, Statement(s.y | w, s.x, s.z).written(self.g), self._product([outcome, covariates]))
@@ -117,21 +117,21 @@ class _Prover:
     def _product(self, statements: Sequence[Statement]) -> Expression:
         return product(s.written(self.g) for s in statements)
 
-    def _factored(self, plan: Factored) -> None:
+    def _factored(self, equality: Factored) -> None:
         """Rules 2 and 3 take the factors of the chain rule to the districts they belong to."""
-        s, d = plan.statement, plan.d
+        s, d = equality.statement, equality.d
         self._sum_out(s, d & ~s.y)
         whole = Statement(d, s.x)
-        if len(plan.parts) == 1:
-            self.rules([whole, plan.parts[0].statement])
+        if len(equality.parts) == 1:
+            self.rules([whole, equality.parts[0].statement])
         else:
             order = tuple(bits(d))
-            groups = [[_given(v, order, s.x) for v in bits(part.statement.y)] for part in plan.parts]
+            groups = [[_given(v, order, s.x) for v in bits(part.statement.y)] for part in equality.parts]
             # each district's factors stay together, as a product within the product
             self.axiom(CHAIN, whole.written(self.g), Product(tuple(map(self._product, groups))))
-            for part in plan.parts:
+            for part in equality.parts:
                 self._to_district(part.statement, order, s.x)
-        for part in plan.parts:
+        for part in equality.parts:
             self.prove(part)
 
     def _to_district(self, c: Statement, order: Sequence[int], x: int) -> None:
@@ -140,26 +140,26 @@ class _Prover:
             self.rules(_into_district(v, order, x, c))
         self.axiom(CHAIN, self._product([_given(v, order, c.x, c.y) for v in bits(c.y)]), c.written(self.g))
 
-    def _chain(self, plan: Chain) -> None:
+    def _chain(self, equality: Chain) -> None:
         """Q[t] for a district: later actions are deleted, earlier ones observed, and the pillow is enough."""
-        t, x = plan.statement.y, plan.statement.x
-        factors = [Statement(1 << v, x, t & _below(v)) for v, _ in plan.pillows]
-        self.axiom(CHAIN, plan.statement.written(self.g), self._product(factors))
-        for factor, (v, pillow) in zip(factors, plan.pillows, strict=True):
+        t, x = equality.statement.y, equality.statement.x
+        factors = [Statement(1 << v, x, t & _below(v)) for v, _ in equality.pillows]
+        self.axiom(CHAIN, equality.statement.written(self.g), self._product(factors))
+        for factor, (v, pillow) in zip(factors, equality.pillows, strict=True):
             earlier = x & _below(v)
             path = [factor, Statement(factor.y, earlier, factor.z), Statement(factor.y, 0, earlier | factor.z)]
             self.rules([*path, Statement(factor.y, 0, pillow)])
 
-    def _extracted(self, plan: Extracted) -> None:
+    def _extracted(self, equality: Extracted) -> None:
         """Q[c] from Q[a]: the factors of the chain rule are those of Q[a], which are ratios of its sums."""
-        c, whole = plan.statement, plan.whole.statement
-        members = [v for v in plan.order if c.y >> v & 1]
-        self.axiom(CHAIN, c.written(self.g), self._product([_given(v, plan.order, c.x, c.y) for v in members]))
+        c, whole = equality.statement, equality.whole.statement
+        members = [v for v in equality.order if c.y >> v & 1]
+        self.axiom(CHAIN, c.written(self.g), self._product([_given(v, equality.order, c.x, c.y) for v in members]))
         for v in members:
-            self.rules(_into_district(v, plan.order, whole.x, c)[::-1])
-        factors = self._product([_given(v, plan.order, whole.x) for v in members])
-        self.axiom(CONDITIONAL, factors, plan.ratios(self.g, whole.written(self.g)))
-        self.prove(plan.whole)
+            self.rules(_into_district(v, equality.order, whole.x, c)[::-1])
+        factors = self._product([_given(v, equality.order, whole.x) for v in members])
+        self.axiom(CONDITIONAL, factors, equality.ratios(self.g, whole.written(self.g)))
+        self.prove(equality.whole)
 
 
 def _below(v: int) -> int:

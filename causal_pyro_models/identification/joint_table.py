@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, unknown_variable
+from causal_pyro_models.identification.columns import check_columns, is_dataframe, levels
 
-Array = NDArray[np.float64]
-MOST_LEVELS = 10
-"""A column of numbers with more distinct values is taken as continuous."""
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_CELLS = 50_000_000
 
 
@@ -60,7 +61,7 @@ class JointTable:
                 )
 
     @classmethod
-    def from_dataframe(cls, data: Any, names: Sequence[str] | None = None) -> "JointTable":
+    def from_dataframe(cls, data: "pd.DataFrame", names: Sequence[str] | None = None) -> "JointTable":
         """The relative frequencies in a DataFrame: the plug-in estimate of the joint distribution.
 
         Args:
@@ -77,15 +78,9 @@ class JointTable:
             array([0.25, 0.75])
         """
         columns = list(data.columns) if names is None else list(names)
-        for name in columns:
-            if name not in data.columns:
-                raise unknown_variable(name, data.columns, "column")
-        if not len(data):
-            raise DataError("the data have no rows: a distribution cannot be read off them.")
+        check_columns(data, columns, least=1)
         codes, states = [], {}
         for name in columns:
-            if data[name].isna().any():
-                raise DataError(f"column {name!r} has missing values: drop or impute these rows first.")
             values, code = levels(data, name)
             codes.append(code)
             states[name] = values.tolist()
@@ -125,18 +120,23 @@ class JointTable:
         return f"JointTable({'; '.join(parts)})"
 
 
-def as_table(source: Any, names: Iterable[str] | None = None) -> JointTable:
+@runtime_checkable
+class Tabulated(Protocol):
+    """A joint law of finitely many states that can be written as a table, such as a law of the zoo."""
+
+    def to_table(self) -> JointTable:
+        """The law as a table."""
+
+
+def as_table(source: "JointTable | Tabulated | pd.DataFrame", names: Iterable[str] | None = None) -> JointTable:
     """A joint table from one, from the frequencies of a DataFrame, or from a law of the zoo."""
     wanted = None if names is None else list(names)
     if isinstance(source, JointTable):
         table = source
-    elif hasattr(source, "columns") and hasattr(source, "isna"):
+    elif isinstance(source, Tabulated):
+        table = source.to_table()
+    elif is_dataframe(source):
         table = JointTable.from_dataframe(source, wanted)
-    elif all(hasattr(source, part) for part in ("names", "states", "probabilities")):
-        sizes = np.asarray(source.states).max(0) + 1
-        probabilities = np.zeros(sizes)
-        np.add.at(probabilities, tuple(np.asarray(source.states).T), source.probabilities)
-        table = JointTable(source.names, probabilities)
     else:
         raise DataError(
             f"expected a JointTable, a DataFrame or a law of the zoo, got {type(source).__name__}. Write "
@@ -146,25 +146,6 @@ def as_table(source: Any, names: Iterable[str] | None = None) -> JointTable:
         if name not in table.names:
             raise unknown_variable(name, table.names)
     return table
-
-
-def levels(data: Any, name: str) -> tuple[Any, Any]:
-    """The distinct values of a column in order, and the place of each row's value among them.
-
-    Raises:
-        DataError: values that have no order among them, such as numbers and strings.
-    """
-    try:
-        return np.unique(data[name].to_numpy(), return_inverse=True)
-    except TypeError:
-        raise DataError(
-            f"column {name!r} mixes types that have no order: make them all numbers, or all strings."
-        ) from None
-
-
-def is_discrete(column: Any) -> bool:
-    """Whether a column has categories, or numbers of few distinct values."""
-    return bool(column.dtype.kind not in "iuf" or column.nunique() <= MOST_LEVELS)
 
 
 def _checked_names(names: Any) -> tuple[str, ...]:

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.errors import DataError, GraphError, unknown_variable
+from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.columns import check_columns, is_discrete
 from causal_pyro_models.identification.implications import (
     Independence,
     VermaConstraint,
     local_independences,
     verma_constraints,
 )
-from causal_pyro_models.identification.joint import is_discrete
 from causal_pyro_models.independence.correlations import canonical_correlation_test
 from causal_pyro_models.independence.frequencies import g_test
 from causal_pyro_models.independence.multiplicity import benjamini_hochberg, holm
@@ -60,7 +60,7 @@ def test_graph(graph: CausalGraph, data: "pd.DataFrame", *, test: IndependenceTe
     """
     import pandas as pd
 
-    _check_data(graph, data)
+    check_columns(data, graph.variables)
     discrete = all(is_discrete(data[name]) for name in graph.variables)
     check = test or (g_test if discrete else canonical_correlation_test)
     rows = [_row(i, "independence", _independence(check, data, i)) for i in local_independences(graph)]
@@ -81,15 +81,3 @@ def _row(constraint: Independence | VermaConstraint, kind: str, result: ChiSquar
 
 def _independence(check: IndependenceTest, data: "pd.DataFrame", i: Independence) -> ChiSquared:
     return check(data, sorted(i.xs), sorted(i.ys), sorted(i.given))
-
-
-def _check_data(graph: CausalGraph, data: Any) -> None:
-    if not hasattr(data, "columns") or not hasattr(data, "isna"):
-        raise DataError(f"expected a DataFrame with a row for each unit, got {type(data).__name__}.")
-    for name in graph.variables:
-        if name not in data.columns:
-            raise unknown_variable(name, data.columns, "column")
-        if data[name].isna().any():
-            raise DataError(f"column {name!r} has missing values: drop or impute these rows first.")
-    if len(data) < 2:
-        raise DataError(f"the data have {len(data)} rows: too few to test anything.")

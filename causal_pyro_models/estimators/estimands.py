@@ -7,13 +7,13 @@ import pandas as pd
 
 from causal_pyro_models.errors import DataError, ModelError
 from causal_pyro_models.estimate import Estimate
-from causal_pyro_models.estimators.g_computation import GComputation, PlugIn, checked_columns
+from causal_pyro_models.estimators.g_computation import GComputation
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
+from causal_pyro_models.estimators.plug_in import PlugIn
 from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod, Statistic, Uncertainty, estimated
-from causal_pyro_models.identification.evaluation import Question, Tables, evaluate_on
-from causal_pyro_models.identification.expression import Expression, Probability
-from causal_pyro_models.identification.joint import is_discrete
-from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.columns import check_columns, is_discrete
+from causal_pyro_models.identification.estimand_values import JointTables, Quantity, evaluate_on
+from causal_pyro_models.identification.expression import Probability
 from causal_pyro_models.inference.enumeration import enumerated, is_finite
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import inspect_model
@@ -24,11 +24,9 @@ SAMPLES = 20_000
 
 
 @evaluate_on.register(pd.DataFrame)
-def evaluate_on_table(
+def evaluate_on_data(
     data: pd.DataFrame,
-    query: Query,
-    expression: Expression,
-    asked: Sequence[Question],
+    quantity: Quantity,
     *,
     uncertainty: Uncertainty | None = None,
     regressor: Regressor | None = None,
@@ -36,11 +34,11 @@ def evaluate_on_table(
     level: float = 0.95,
     seed: int | None = None,
 ) -> Estimate:
-    """An estimand on data.
+    """A quantity that is identified by the distribution of data.
 
     Args:
         data: a row for each unit.
-        query, expression, asked: what is asked.
+        quantity: what is asked.
         uncertainty: ``DeltaMethod()``, the default for discrete data without a learner, or ``Bootstrap()``, the default
             elsewhere.
         regressor, classifier: learn the factors of the estimand; by default frequencies take their place where all
@@ -52,36 +50,33 @@ def evaluate_on_table(
         DataError: data with gaps or without rows, or an estimand that stands on several distributions.
         QueryError: a continuous estimand that regressions cannot evaluate.
     """
-    _check_single(expression)
-    names = expression.names
-    checked_columns(data, sorted(names))
+    _check_single(quantity)
+    names = sorted(quantity.names)
+    check_columns(data, names)
     statistic: Statistic
     if regressor is None and classifier is None and all(is_discrete(data[name]) for name in names):
-        statistic, usual = PlugIn(data, asked, names), DeltaMethod()
+        statistic, usual = PlugIn(data, quantity), DeltaMethod()
     else:
         learners = regressor or LeastSquares(), classifier or LogisticRegression()
-        statistic, usual = GComputation(data, asked, *learners, seed or 0), Bootstrap()  # type: ignore[assignment]
-    text = query.text()
-    return estimated(f"contrast of {text}" if len(asked) > 1 else text, statistic, uncertainty or usual, level, seed)
+        statistic, usual = GComputation(data, quantity, *learners, seed or 0), Bootstrap()  # type: ignore[assignment]
+    return estimated(quantity.name, statistic, uncertainty or usual, level, seed)
 
 
 @evaluate_on.register(cast(type, Callable))
 def evaluate_on_model(
     model: Model,
-    query: Query,
-    expression: Expression,
-    asked: Sequence[Question],
+    quantity: Quantity,
     *,
     num_samples: int | None = None,
     seed: int | None = None,
     uncertainty: Uncertainty | None = None,
     **options: Any,
 ) -> float | Estimate:
-    """An estimand on a model: exact where it has finitely many states, otherwise on samples of it.
+    """A quantity on a model: exact where it has finitely many states, otherwise on samples of it.
 
     Args:
         model: a callable with Pyro primitives, without arguments.
-        query, expression, asked: what is asked.
+        quantity: what is asked.
         num_samples: None enumerates the model where that can be done, and otherwise draws 20,000.
         seed: of the samples.
         uncertainty: by default a bootstrap of 50 replicates.
@@ -92,19 +87,18 @@ def evaluate_on_model(
         QueryError: a continuous estimand that regressions cannot evaluate.
         ModelError: the model does not have the variables of the estimand, or fails.
     """
-    _check_single(expression)
-    names = expression.names
+    _check_single(quantity)
+    names = sorted(quantity.names)
     if num_samples is None and is_finite(program := inspect_model(model)):
-        tables = Tables({("", frozenset()): enumerated(program, sorted(names))}, names)
-        return float(sum(question.sign * tables.number(question) for question in asked))
-    data = _sampled(model, sorted(names), num_samples or SAMPLES, seed)
-    uncertainty = uncertainty or Bootstrap(50)
-    found: Estimate = evaluate_on_table(data, query, expression, asked, uncertainty=uncertainty, seed=seed, **options)
+        return JointTables.of(enumerated(program, names), quantity.names).value(quantity)
+    data = _sampled(model, names, num_samples or SAMPLES, seed)
+    found: Estimate = evaluate_on_data(data, quantity, uncertainty=uncertainty or Bootstrap(50), seed=seed, **options)
     return found
 
 
-def _check_single(expression: Expression) -> None:
-    if any(isinstance(p, Probability) and (p.do or p.domain) for p in expression.walk()):
+def _check_single(quantity: Quantity) -> None:
+    parts = (part for summand in quantity.summands for part in summand.expression.walk())
+    if any(isinstance(p, Probability) and (p.do or p.domain) for p in parts):
         raise DataError(
             "the estimand stands on several distributions: pass a dict of joint tables or DataFrames, such as "
             "{('', ()): observed, ('', ('Z',)): randomised}."

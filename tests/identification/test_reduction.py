@@ -6,11 +6,18 @@ import torch
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import ZERO, Probability, Query, Symbol, identify, term
-from causal_pyro_models.identification.counterfactual import Conflict, CounterfactualGraph, Responses
-from causal_pyro_models.identification.factors import identify_from
+from causal_pyro_models.identification import (
+    ZERO,
+    Conflict,
+    Probability,
+    Query,
+    Symbol,
+    identify,
+    term,
+)
 from causal_pyro_models.identification.hedge import Hedge
-from causal_pyro_models.identification.transport import EVERY, EveryExperiment, available
+from causal_pyro_models.identification.reduction import identify_from
+from causal_pyro_models.identification.sources import EVERY, EveryExperiment, available
 from tests.identification.counterfactual_queries import random_query
 from tests.identification.literature import IDENTIFIABLE
 from tests.identification.literature_worlds import BACK_DOOR, BOW, COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT
@@ -191,19 +198,6 @@ def test_interventional_queries_agree_with_the_observational_engine():
 def test_interventional_queries_take_their_textbook_form(case):
     found = identify_from(case.graph, Query.parse(case.query), available(case.graph))
     assert found == identify(case.graph, case.query).expression
-
-
-# Counterfactual graphs ------------------------------------------------------------------------------------------------
-
-
-def test_worlds_that_do_not_differ_are_merged():
-    graph = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("W", "Y")])
-    events = [term("Y", 1, [term("X", 1)]), term("Y", 1, [term("X", 1), term("Z", 0)]), term("W", 0), term("X", 1)]
-    merged = CounterfactualGraph(Responses(graph), events)
-    assert [response.name for response in merged.nodes] == ["X", "W", "M", "Y"]
-    assert not merged.impossible
-    apart = CounterfactualGraph(Responses(graph), [*events[:3], term("X", 0), term("M", 2)])
-    assert str(apart) == "X=0, W=0, M_{X=0}=2, m_{X=1}, Y_{m, W=0}=1"
 
 
 def test_the_conflict_names_the_variable_and_its_two_values():

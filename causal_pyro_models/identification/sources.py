@@ -7,13 +7,14 @@ from typing import Final
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.bit_graph import BitGraph
 from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step
+from causal_pyro_models.identification.equalities import Equality
+from causal_pyro_models.identification.equality_proof import proof
 from causal_pyro_models.identification.expression import Expression, Probability, terms
 from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_plan
-from causal_pyro_models.identification.plan import Plan
-from causal_pyro_models.identification.proof import proof
+from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
 from causal_pyro_models.identification.pruning import pruned
 from causal_pyro_models.identification.rules import licence
 from causal_pyro_models.identification.simplification import simplified
@@ -51,23 +52,23 @@ class Source:
         Raises:
             NotIdentifiableError: this distribution does not determine it.
         """
-        g, plan = self._plan(outcome, treatment, given)
-        return self._labelled(pruned(g, simplified(plan.expression(g)))[0])
+        g, equality = self._equality(outcome, treatment, given)
+        return self._labelled(pruned(g, simplified(equality.expression(g)))[0])
 
     def proof(
         self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()
     ) -> tuple[Step, ...]:
         """The steps to :meth:`kernel` from the same probability under the experiment as well, in the domain."""
-        g, plan = self._plan(outcome, treatment, given)
-        return tuple(map(self._labelled_step, proof(self.seen, g, plan)))
+        g, equality = self._equality(outcome, treatment, given)
+        return tuple(map(self._labelled_step, proof(self.seen, g, equality)))
 
-    def _plan(
+    def _equality(
         self, outcome: Collection[str], treatment: Collection[str], given: Collection[str]
-    ) -> tuple[BitGraph, Plan]:
+    ) -> tuple[BitGraph, Equality]:
         g = BitGraph(self.seen)
         y, x, z = (g.mask(names) for names in (outcome, set(treatment) - self.experiment, given))
         try:
-            return g, conditional_plan(g, y, x, z)
+            return g, conditional_effect(g, y, x, z)
         except HedgeFound as found:
             hedge = hedge_found(self.seen, g, found)
             raise NotIdentifiableError(str(hedge), hedge) from None
@@ -112,7 +113,6 @@ class _Every:
 EVERY: Final = _Every()
 """Among the experiments of a domain: all of them, P(v | do(z)) for every set of variables Z."""
 
-Names = str | Iterable[str]
 Experiment = Names | _Every
 Experiments = Iterable[Experiment] | Mapping[str, Iterable[Experiment]]
 

@@ -1,67 +1,25 @@
 """Counterfactual events: which potential responses they are about, and the worlds that these fall into."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Symbol, Term, Value, unused
 from causal_pyro_models.identification.notation import Text
-
-
-@dataclass(frozen=True, eq=False)
-class Response:
-    """A potential response V_pa: a variable with each parent at a value, or at what another response comes to.
-
-    Two responses of one variable whose inputs are alike are one object; see :class:`Responses`.
-
-    Args:
-        name: the variable.
-        parents: its parents in the graph.
-        inputs: for each parent the value it is set to or observed at, or the response that it takes its value from.
-    """
-
-    name: str
-    parents: tuple[str, ...]
-    inputs: tuple["Value | Response", ...]
-
-    @property
-    def sources(self) -> Iterator["Response"]:
-        """The responses that this one takes an input from."""
-        return (slot for slot in self.inputs if isinstance(slot, Response))
-
+from causal_pyro_models.identification.responses import Input, Response, Responses
 
 Component = frozenset[tuple[Response, Value | None]]
 """Some responses with their values, None where these are summed over."""
 
 
-@dataclass
-class Responses:
-    """The responses of one graph, each made once, so that those which are equal for every unit are one object."""
-
-    graph: CausalGraph
-    made: dict[tuple[str, tuple[Value | Response, ...]], Response] = field(default_factory=dict)
-
-    def __call__(self, name: str, inputs: tuple[Value | Response, ...]) -> Response:
-        key = (name, inputs)
-        if key not in self.made:
-            self.made[key] = Response(name, self.graph.parents(name), inputs)
-        return self.made[key]
-
-    @cached_property
-    def position(self) -> dict[str, int]:
-        """Where each variable stands in the topological order."""
-        return {v: i for i, v in enumerate(self.graph.topological_order)}
-
-
 class CounterfactualGraph:
     """The counterfactual graph of a conjunction of events: the responses it depends on, each once, and their districts.
 
-    Worlds that do not differ for a variable share its response: inputs are compared by value, where they are set or
-    observed, and otherwise by the response that they come from (Shpitser and Pearl's lemma 24, applied in topological
-    order). Only ancestors of the events are built. Nested counterfactuals need nothing more: an input that is a
-    response of another world is a link to it.
+    Worlds that do not differ for a variable share its response (see :class:`Responses`), where a variable that is seen
+    at a value counts as set to it: Shpitser and Pearl's lemma 24, applied in topological order. Only ancestors of the
+    events are built. Nested counterfactuals need nothing more: an input that is a response of another world is a link
+    to it.
 
     The probability of the conjunction is the sum, over the values of the responses that are not events, of a product
     with one factor for each district of the graph over the variables that are left.
@@ -81,6 +39,7 @@ class CounterfactualGraph:
         experiments, theorems 1 and 2.
 
     Example:
+        >>> from causal_pyro_models.graph import CausalGraph
         >>> from causal_pyro_models.identification import Query
         >>> graph = CausalGraph.from_edges([("X", "M"), ("M", "Y")])
         >>> print(CounterfactualGraph(Responses(graph), Query.parse("P(Y_{X=1}, M=2)").outcome))
@@ -93,14 +52,14 @@ class CounterfactualGraph:
         self.events = tuple(events)
         self.values: dict[Response, Value] = {}
         self.impossible = False
-        self._seen: dict[tuple[str, tuple[Term, ...]], Value | Response] = {}
         for event in sorted(self.events, key=lambda event: responses.position[event.name]):
             self._observe(event)
-        self.nodes = self._needed()
+        self.nodes = responses.ancestry(self.values)
 
     def _observe(self, event: Term) -> None:
         """Lines 2, 3 and 5 of ID*: an event gives its response a value, or agrees with the one it has, or cannot be."""
-        found = self._slot(event.name, event.do)
+        world = self.responses.world(event.do, self.values)
+        found = self.responses.find(event.name, world, self.values)
         if isinstance(found, Response):
             self.values[found] = event.value
         elif found != event.value:
@@ -110,29 +69,6 @@ class CounterfactualGraph:
                     f"depends on the open value. Give it a value."
                 )
             self.impossible = True
-
-    def _slot(self, name: str, world: tuple[Term, ...]) -> Value | Response:
-        """The value of a variable in a world where it is known, otherwise its response."""
-        key = (name, world)
-        if key not in self._seen:
-            action = next((action for action in world if action.name == name), None)
-            if action is None:
-                inputs = tuple(self._slot(parent, world) for parent in self.graph.parents(name))
-                self._seen[key] = self.responses(name, inputs)
-            else:
-                self._seen[key] = self._slot(name, action.do) if action.do else action.value
-        found = self._seen[key]
-        return self.values.get(found, found) if isinstance(found, Response) else found
-
-    def _needed(self) -> tuple[Response, ...]:
-        """The events and their ancestors."""
-        found, stack = set(self.values), list(self.values)
-        while stack:
-            fresh = set(stack.pop().sources) - found
-            found |= fresh
-            stack += fresh
-        order = {response: i for i, response in enumerate(self.responses.made.values())}
-        return tuple(sorted(found, key=lambda r: (self.responses.position[r.name], order[r])))
 
     @cached_property
     def districts(self) -> tuple[tuple[Response, ...], ...]:
@@ -162,7 +98,7 @@ class CounterfactualGraph:
     @cached_property
     def symbols(self) -> dict[Response, Value]:
         """The value of each event, and a symbol for every other response, which is summed over."""
-        taken = {*self.values.values(), *(slot for r in self.nodes for slot in r.inputs if isinstance(slot, Symbol))}
+        taken = {*self.values.values(), *(found for r in self.nodes for found in r.inputs if isinstance(found, Symbol))}
         found = dict(self.values)
         for response in self.nodes:
             if response not in found:
@@ -171,14 +107,14 @@ class CounterfactualGraph:
                 taken.add(symbol)
         return found
 
-    def value(self, slot: Value | Response) -> Value:
-        """The value or the symbol of what an input is linked to."""
-        return self.symbols[slot] if isinstance(slot, Response) else slot
+    def value(self, found: Input) -> Value:
+        """The value or the symbol of what a variable is in a world."""
+        return self.symbols[found] if isinstance(found, Response) else found
 
     def term(self, response: Response) -> Term:
         """A response as a term: its value, and its parents as its world."""
-        world = zip(response.parents, map(self.value, response.inputs), strict=True)
-        return Term(response.name, self.symbols[response], tuple(Term(*action) for action in world))
+        world = tuple(Term(parent, self.value(found)) for parent, found in response.family)
+        return Term(response.name, self.symbols[response], world)
 
     def __str__(self) -> str:
         return ", ".join(self.term(response).render(Text()) for response in self.nodes)

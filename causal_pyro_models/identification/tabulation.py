@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.identification.expression import (
     Expression,
@@ -21,7 +21,6 @@ from causal_pyro_models.identification.expression import (
 )
 from causal_pyro_models.identification.notation import Constant
 
-Array = NDArray[np.float64]
 Regimes = Callable[[str, frozenset[str]], Array]
 """(domain, variables that are set) -> an array over all variables, ``array[v] = P(the others = v | do(set = v))``."""
 

@@ -1,61 +1,27 @@
-"""The number that an estimand is: from exact joint tables here, from models and data in ``estimators.evaluation``."""
+"""The number that an estimand is: from exact joint tables here, from data and models in ``estimators.estimands``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
-from causal_pyro_models.extensions import load
+from causal_pyro_models.extensions import load_for
 from causal_pyro_models.identification.expression import Expression, Symbol
-from causal_pyro_models.identification.joint import Array, JointTable, as_table
+from causal_pyro_models.identification.joint_table import JointTable, Tabulated, as_table
 from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.tables import Tabulator
-from causal_pyro_models.validation import checked_arms
+from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.validation import Arms, checked_arms
 
 if TYPE_CHECKING:
     from causal_pyro_models.estimate import Estimate
 
 
-def evaluate(
-    query: Query,
-    expression: Expression,
-    source: Any,
-    values: Mapping[str, Any] | None = None,
-    contrast: Mapping[str, tuple[Any, Any]] | None = None,
-    **options: Any,
-) -> "float | Estimate":
-    """The value of the expression that a query equals; see :meth:`Estimand.evaluate`."""
-    asked = questions(query, expression, values, contrast)
-    if isinstance(source, Mapping) or is_law(source):
-        if options:
-            raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
-        tables = Tables.of(source, expression.names)
-        return float(sum(question.sign * tables.number(question) for question in asked))
-    if evaluate_on.dispatch(type(source)) is evaluate_on.dispatch(object):
-        load("evaluate_on")
-    return evaluate_on(source, query, expression, asked, **options)
-
-
-@singledispatch
-def evaluate_on(
-    source: object, query: Query, expression: Expression, asked: "Sequence[Question]", **options: Any
-) -> "float | Estimate":
-    """An estimand on something else than exact tables, by the type of the source; registered by rooms above."""
-    raise DataError(
-        f"expected a joint table, a DataFrame with a row for each unit or a model, got {type(source).__name__}."
-    )
-
-
-def is_law(source: Any) -> bool:
-    """Whether a source is a joint law, rather than data or a model."""
-    return isinstance(source, JointTable) or all(hasattr(source, part) for part in ("names", "states", "probabilities"))
-
-
 @dataclass(frozen=True)
-class Question:
+class Summand:
     """An expression whose symbols have values, but for the outcome whose mean is asked for.
 
     Attributes:
@@ -71,22 +37,71 @@ class Question:
     event: tuple[str, Any] | None
 
 
-def questions(
+@dataclass(frozen=True)
+class Quantity:
+    """What is asked of an estimand: a probability or a mean, or the contrast of two.
+
+    Attributes:
+        name: in words.
+        summands: one, or those of the two arms of the contrast; the quantity is their signed sum.
+    """
+
+    name: str
+    summands: tuple[Summand, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that it depends on."""
+        return frozenset[str]().union(*(summand.expression.names for summand in self.summands))
+
+
+def evaluate(
     query: Query,
     expression: Expression,
-    values: Mapping[str, Any] | None,
-    contrast: Mapping[str, tuple[Any, Any]] | None,
-) -> list[Question]:
-    """What is asked of an estimand: one question, or the two arms of a contrast."""
+    source: Any,
+    values: Mapping[str, Any] | None = None,
+    contrast: Arms | None = None,
+    **options: Any,
+) -> "float | Estimate":
+    """The value of the expression that a query equals; see :meth:`Estimand.evaluate`."""
+    quantity = quantity_of(query, expression, values, contrast)
+    load_for(evaluate_on, type(source))
+    return evaluate_on(source, quantity, **options)
+
+
+@singledispatch
+def evaluate_on(source: object, quantity: Quantity, **options: Any) -> "float | Estimate":
+    """A quantity, by the type of the source; rooms above register theirs."""
+    raise DataError(
+        f"expected a joint table, a DataFrame with a row for each unit or a model, got {type(source).__name__}."
+    )
+
+
+@evaluate_on.register(JointTable)
+@evaluate_on.register(Tabulated)
+@evaluate_on.register(Mapping)
+def evaluate_on_tables(source: Any, quantity: Quantity, **options: Any) -> float:
+    """A quantity on one joint law, or on a dict of them, which are exact."""
+    if options:
+        raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
+    return JointTables.of(source, quantity.names).value(quantity)
+
+
+def quantity_of(
+    query: Query, expression: Expression, values: Mapping[str, Any] | None, contrast: Arms | None
+) -> Quantity:
+    """The quantity that some values, or two arms of them, make of an estimand."""
     given = _checked_values(query, values, "values")
     if contrast is None:
-        return [_question(query, expression, given, 1.0)]
+        return Quantity(query.text(), (_summand(query, expression, given, 1.0),))
     pairs = _checked_values(query, contrast, "contrast")
     for name in checked_arms(pairs, "contrast"):
         if name in given:
             raise QueryError(f"{name!r} is in values and in contrast: drop it from one.")
-    arms = [{name: pair[arm] for name, pair in pairs.items()} for arm in (0, 1)]
-    return [_question(query, expression, given | arm, sign) for arm, sign in zip(arms, (-1.0, 1.0), strict=True)]
+    control, treated = ({name: pair[arm] for name, pair in pairs.items()} for arm in (0, 1))
+    arms = (-1.0, given | control), (1.0, given | treated)
+    summands = tuple(_summand(query, expression, arm, sign) for sign, arm in arms)
+    return Quantity(f"contrast of {query.text()}", summands)
 
 
 def _checked_values(query: Query, values: Any, what: str) -> dict[str, Any]:
@@ -101,7 +116,7 @@ def _checked_values(query: Query, values: Any, what: str) -> dict[str, Any]:
     return {name: getattr(value, "item", lambda v=value: v)() for name, value in (values or {}).items()}
 
 
-def _question(query: Query, expression: Expression, given: Mapping[str, Any], sign: float) -> Question:
+def _summand(query: Query, expression: Expression, given: Mapping[str, Any], sign: float) -> Summand:
     left = {symbol for symbol in query.expression.free if symbol.name not in given}
     outcomes = [event for event in query.outcome if event.value in left]
     missing = left - {event.value for event in outcomes}
@@ -112,12 +127,12 @@ def _question(query: Query, expression: Expression, given: Mapping[str, Any], si
         )
     expression = expression.substitute({s: given[s.name] for s in query.expression.free if s.name in given})
     for event in outcomes:
-        return Question(sign, expression, Symbol(event.name, next(s.primes for s in left if s == event.value)), None)
+        return Summand(sign, expression, Symbol(event.name, next(s.primes for s in left if s == event.value)), None)
     first = query.outcome[0]
-    return Question(sign, expression, None, (first.name, given.get(first.name, first.value)))
+    return Summand(sign, expression, None, (first.name, given.get(first.name, first.value)))
 
 
-class Tables:
+class JointTables:
     """Joint tables by domain and experiment, and the numbers that follow from them."""
 
     def __init__(self, tables: Mapping[tuple[str, frozenset[str]], JointTable], names: frozenset[str]) -> None:
@@ -135,8 +150,8 @@ class Tables:
         self.tabulate = Tabulator(self.names, self._regime, self.any.index)
 
     @classmethod
-    def of(cls, source: Any, names: frozenset[str]) -> "Tables":
-        """Tables from one law, or from a dict of them."""
+    def of(cls, source: Any, names: frozenset[str]) -> "JointTables":
+        """Of one law, or of a dict of them."""
         if not isinstance(source, Mapping):
             return cls({("", frozenset()): as_table(source)}, names)
         tables = {}
@@ -161,18 +176,21 @@ class Tables:
         with np.errstate(invalid="ignore"):
             return np.asarray(joint / joint.sum(others, keepdims=True)) if do else joint
 
-    def number(self, question: Question) -> float:
-        """The probability or the mean that a question asks for."""
-        values, axes = self.tabulate(question.expression)
-        extra = tuple(i for i, symbol in enumerate(axes) if symbol != question.outcome)  # of whose values all will do
+    def value(self, quantity: Quantity) -> float:
+        """The number that a quantity is."""
+        return float(sum(summand.sign * self._mean(summand) for summand in quantity.summands))
+
+    def _mean(self, summand: Summand) -> float:
+        values, axes = self.tabulate(summand.expression)
+        extra = tuple(i for i, symbol in enumerate(axes) if symbol != summand.outcome)  # of whose values all will do
         known = np.isfinite(values)
         with np.errstate(invalid="ignore"):
             values = np.where(known, values, 0.0).sum(extra) / known.sum(extra)
-        if question.outcome is not None:
-            values = (values * numbers(question.outcome.name, self.any.states)).sum()
+        if summand.outcome is not None:
+            values = (values * numbers(summand.outcome.name, self.any.states)).sum()
         if not np.isfinite(values):
             raise DataError(
-                f"{question.expression.text():.200} divides by zero: a condition in it never happens. The effect there "
+                f"{summand.expression.text():.200} divides by zero: a condition in it never happens. The effect there "
                 f"cannot be told without assumptions; see the bounds."
             )
         return float(values)

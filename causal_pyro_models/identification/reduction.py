@@ -11,13 +11,7 @@ from itertools import chain
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.counterfactual import (
-    Component,
-    Conflict,
-    CounterfactualGraph,
-    Response,
-    Responses,
-)
+from causal_pyro_models.identification.counterfactual_graph import Component, Conflict, CounterfactualGraph
 from causal_pyro_models.identification.expression import (
     ONE,
     ZERO,
@@ -32,8 +26,9 @@ from causal_pyro_models.identification.expression import (
     total,
 )
 from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.responses import Response, Responses, World
 from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.transport import Source
+from causal_pyro_models.identification.sources import Source
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Factor:
     """
 
     responses: tuple[Response, ...]
-    world: dict[str, Value | Response]
+    world: World
     sources: list[Source]
     given: set[str] = field(default_factory=set)
 
@@ -89,7 +84,7 @@ class Factor:
     def kernel(self, graph: CounterfactualGraph, shared: set[Response]) -> Kernel:
         """The factor, summed over the responses that are neither events nor used by other factors."""
         kept = {r.name for r in self.responses if r in graph.values or r in shared}
-        values = {Symbol(name): graph.value(slot) for name, slot in self.world.items()}
+        values = {Symbol(name): graph.value(found) for name, found in self.world.items()}
         return Kernel(self.sources[0], frozenset(kept - self.given), self.settings, frozenset(self.given), values)
 
 
@@ -201,13 +196,13 @@ def _factors(graph: CounterfactualGraph, components: frozenset[Component], sourc
     return found
 
 
-def _world(graph: CounterfactualGraph, district: tuple[Response, ...]) -> dict[str, Value | Response]:
+def _world(graph: CounterfactualGraph, district: tuple[Response, ...]) -> World:
     """The value of every variable in a district and of its parents; line 8 of ID*."""
-    world: dict[str, Value | Response] = {}
-    inputs = chain.from_iterable(zip(r.parents, r.inputs, strict=True) for r in district)
-    for name, slot in chain(inputs, ((r.name, graph.values.get(r, r)) for r in district)):
-        if world.setdefault(name, slot) != slot:
-            ends = graph.value(world[name]), graph.value(slot)
+    world: World = {}
+    inputs = chain.from_iterable(response.family for response in district)
+    for name, found in chain(inputs, ((r.name, graph.values.get(r, r)) for r in district)):
+        if world.setdefault(name, found) != found:
+            ends = graph.value(world[name]), graph.value(found)
             conflict = Conflict(tuple(map(graph.term, district)), name, *ends)
             raise NotIdentifiableError(str(conflict), conflict)
     return world
@@ -238,7 +233,7 @@ def _able(graph: CounterfactualGraph, district: tuple[Response, ...], sources: S
 def _joined(first: Factor, second: Factor) -> Factor | None:
     """Two factors as one, where their worlds agree and a source determines both."""
     sources = [source for source in first.sources if source in second.sources]
-    if not sources or any(first.world.get(name, slot) != slot for name, slot in second.world.items()):
+    if not sources or any(first.world.get(name, found) != found for name, found in second.world.items()):
         return None
     return Factor(first.responses + second.responses, first.world | second.world, sources)
 

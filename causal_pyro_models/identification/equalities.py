@@ -1,7 +1,8 @@
-"""How a query is reduced to the observed distribution: a tree of equalities, one kind of node for each argument.
+"""How a query is reduced to the observed distribution: a tree of equalities, one kind for each argument.
 
-Every node stands for one probability P(y | do(x), z), with sets of variables as masks (see :class:`BitGraph`), and
-knows an expression in the observed distribution that equals it. :mod:`.proof` spells out why, in do-calculus.
+Every equality is about one probability P(y | do(x), z), with sets of variables as masks (see :class:`BitGraph`), and
+has an expression in the observed distribution on its other side. :mod:`.equality_proof` spells out why it holds, in
+do-calculus.
 
 Within expressions the value of a variable X is written x throughout, and sums shadow what is outside them; primes come
 when the estimand is finished.
@@ -44,22 +45,22 @@ def summed(g: BitGraph, over: int, body: Expression) -> Expression:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Base of the nodes.
+class Equality:
+    """That a probability equals an expression in the observed distribution.
 
     Args:
-        statement: what the node stands for.
+        statement: the probability.
     """
 
     statement: Statement
 
     def expression(self, g: BitGraph) -> Expression:
-        """The same in the observed distribution."""
+        """The other side, in the observed distribution."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Observed(Plan):
+class Observed(Equality):
     """P(y | z): nothing to do."""
 
     def expression(self, g: BitGraph) -> Expression:
@@ -68,10 +69,10 @@ class Observed(Plan):
 
 
 @dataclass(frozen=True)
-class Moved(Plan):
+class Moved(Equality):
     """One rule of do-calculus, which leads to another statement."""
 
-    rest: Plan
+    rest: Equality
 
     def expression(self, g: BitGraph) -> Expression:
         """That of the other statement."""
@@ -79,7 +80,7 @@ class Moved(Plan):
 
 
 @dataclass(frozen=True)
-class Adjusted(Plan):
+class Adjusted(Equality):
     """The sum over w of P(y | x, z, w) P(w | z): the back-door criterion."""
 
     w: int
@@ -92,10 +93,10 @@ class Adjusted(Plan):
 
 
 @dataclass(frozen=True)
-class Ratio(Plan):
+class Ratio(Equality):
     """P(y, z | do(x)) over its sum over y (line 4 of IDC)."""
 
-    joint: Plan
+    joint: Equality
 
     def expression(self, g: BitGraph) -> Expression:
         """The ratio."""
@@ -104,11 +105,11 @@ class Ratio(Plan):
 
 
 @dataclass(frozen=True)
-class Factored(Plan):
+class Factored(Equality):
     """The sum over d without y of the product of Q[c] for the districts c of d = An(y) without x (line 4 of ID)."""
 
     d: int
-    parts: tuple[Plan, ...]
+    parts: tuple[Equality, ...]
 
     def expression(self, g: BitGraph) -> Expression:
         """The sum of the product."""
@@ -117,7 +118,7 @@ class Factored(Plan):
 
 
 @dataclass(frozen=True)
-class Chain(Plan):
+class Chain(Equality):
     """Q[t] for a district t of the graph: the product of P(v | the pillow of v) over v in t (line 6 of ID).
 
     Args:
@@ -133,10 +134,10 @@ class Chain(Plan):
 
 
 @dataclass(frozen=True)
-class Marginal(Plan):
+class Marginal(Equality):
     """Q[a] as a sum of Q[t], where a holds its own ancestors within t (line 2 of ID)."""
 
-    whole: Plan
+    whole: Equality
 
     def expression(self, g: BitGraph) -> Expression:
         """The sum."""
@@ -144,7 +145,7 @@ class Marginal(Plan):
 
 
 @dataclass(frozen=True)
-class Extracted(Plan):
+class Extracted(Equality):
     """Q[c] from Q[a], where c is a district of a: ratios of sums of Q[a] (line 7 of ID; Tian's lemma 4).
 
     Args:
@@ -152,7 +153,7 @@ class Extracted(Plan):
         order: a topological order of the subgraph over a.
     """
 
-    whole: Plan
+    whole: Equality
     order: tuple[int, ...]
 
     def expression(self, g: BitGraph) -> Expression:

@@ -14,7 +14,7 @@ from causal_pyro_models.estimators.learners import Classifier, LeastSquares, Log
 from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Symbol, identify, parse
-from causal_pyro_models.identification.evaluation import Question
+from causal_pyro_models.identification.estimand_values import Quantity, Summand
 from causal_pyro_models.inference.enumeration import joint_table
 from causal_pyro_models.scm.zoo.discrete_scm import DiscreteSCM
 
@@ -156,8 +156,8 @@ def test_what_is_drawn_has_its_spread_and_independent_factors_are_drawn_independ
     found = SMOKING.evaluate(data, {"X": 0.0}, regressor=Squares(), uncertainty=Bootstrap(2), seed=0)
     assert float(found.value) == pytest.approx(1.0, abs=0.05)
     pair = pd.DataFrame({"A": x, "B": m, "Y": x * m})
-    question = Question(1.0, parse("sum_{a, b} P(y | a, b) P(a) P(b)", ["A", "B", "Y"]), Symbol("Y"), None)
-    statistic = GComputation(pair, [question], Squares(), LogisticRegression(), 0)
+    summand = Summand(1.0, parse("sum_{a, b} P(y | a, b) P(a) P(b)", ["A", "B", "Y"]), Symbol("Y"), None)
+    statistic = GComputation(pair, Quantity("E[AB]", (summand,)), Squares(), LogisticRegression(), 0)
     assert statistic.value(np.arange(len(pair))) == pytest.approx(0.0, abs=0.05)
 
 
