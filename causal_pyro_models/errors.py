@@ -96,11 +96,17 @@ class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
 
 
-def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
-    """The error for a name that is not among the known ones, with the nearest ones suggested."""
-    names = [str(k) for k in known]
-    lower = {k.lower(): k for k in reversed(names)}
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """The known name that is nearest to a misspelt one, as a question; empty where none is near."""
+    lower = {k.lower(): k for k in reversed(list(map(str, known)))}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
+    return f" Did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
+    """The error for a name that is not among the known ones, with the nearest one suggested."""
+    names = [str(k) for k in known]
     listing = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return UnknownVariableError(f"unknown {what} {name!r}.{hint} The {what}s are: {listing or 'none'}.")
+    return UnknownVariableError(
+        f"unknown {what} {name!r}.{suggestion(name, names)} The {what}s are: {listing or 'none'}."
+    )

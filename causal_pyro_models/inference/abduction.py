@@ -1,5 +1,7 @@
 """Abduction: the posterior of the noise given evidence."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext

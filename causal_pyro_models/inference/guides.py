@@ -1,11 +1,13 @@
 """Guides over noise sites: proposals for abduction, trained on the evidence lower bound."""
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyro
 import pyro.distributions as dist
@@ -22,6 +24,9 @@ from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, tr
 from causal_pyro_models.scm.sites import Model, is_auxiliary
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
+
+Guide: TypeAlias = Callable[..., object]
+"""A Pyro program over noise sites, called with the evidence."""
 
 
 class AmortizedGuide(nn.Module):

@@ -1,5 +1,7 @@
 """Importance sampling of the noise, from its prior or from a guide, with Pareto-smoothed weights."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
