@@ -164,11 +164,8 @@ class Question:
             return Units(program, self.evidence, True)
         if self.informed:
             evidence = {} if self.evidence is None else self.evidence
-            if self.method is None and self.num_samples is None:
-                first, second = (abducted(program, evidence, None, None) for _ in range(2))
-                if all(torch.equal(first[name], second[name]) for name in first):
-                    return Units(program, first, True)
-            return Units(program, abducted(program, evidence, self.method, self.num_samples or DEFAULT_DRAWS), True)
+            noise = abducted(program, evidence, self.method, self.num_samples, unless_exact=DEFAULT_DRAWS)
+            return Units(program, noise, True)
         draws = self.num_samples or (DEFAULT_DRAWS if program.plated else SIMULATED_UNITS)
         return Units(program, abducted(program, {}, self.method, draws), bool(program.parameters))
 

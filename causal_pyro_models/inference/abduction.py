@@ -10,17 +10,19 @@ from typing import Any, Protocol
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 
 from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
 from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.evidence import Observe, read_evidence
+from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
-from causal_pyro_models.scm.sites import Model, all_finite, is_auxiliary, noise_name, role
+from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
@@ -89,9 +91,18 @@ def abduct(
 
 
 def abducted(
-    program: Program, evidence: Any, method: Method | Callable[..., Any] | None, num_samples: int | None
+    program: Program,
+    evidence: Any,
+    method: Method | Guide | None,
+    num_samples: int | None,
+    unless_exact: int | None = None,
 ) -> Noise:
-    """:func:`abduct` in a model that is inspected already, under the seed and without gradients."""
+    """:func:`abduct` in a model that is inspected already, under the seed and without gradients.
+
+    Args:
+        program, evidence, method, num_samples: as there.
+        unless_exact: draws where ``num_samples`` is None and the evidence does not determine the noise.
+    """
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
     if isinstance(method, type) or not (method is None or callable(method) or hasattr(method, "draw")):
@@ -108,9 +119,12 @@ def abducted(
             )
     data, units = read_evidence(program, evidence)
     target = Target(program, data, units)
-    relevant = target.relevant()
+    relevant = target.relevant
     if not relevant:
-        return _record(target, {}, num_samples, Posterior({}))
+        noise = _record(target, {}, num_samples, Posterior({}))
+        if noise.exact or num_samples is not None or unless_exact is None:
+            return noise
+        return _record(target, {}, unless_exact, Posterior({}))
     if method is None and isinstance(program.model, StructuralCausalModel):
         method = program.model.guide
     if method is None:
@@ -121,7 +135,7 @@ def abducted(
             f"method=NUTS(), or a guide from fit_guide(model, evidence)."
         )
     chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
-    draws = num_samples or DEFAULT_DRAWS
+    draws = num_samples or unless_exact or DEFAULT_DRAWS
     posterior: Posterior = chosen.draw(target, relevant, draws)
     noise = _record(target, posterior.latents, draws, posterior)
     _warn_of(noise)
@@ -146,15 +160,19 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
-    replay, noise, parameters, event_dims = {}, {}, {}, {}
+    replay, noise, parameters, event_dims, exact = {}, {}, {}, {}, not latents
     for name, site in trace.nodes.items():
         if site["type"] != "sample":
             continue
         if role(site) == "exogenous":
             noise[name] = program.values(site, draws)
+            exact &= site["infer"].get("bijective", False)
         elif name in program.parameters:
             parameters[name] = program.values(site, draws)
-        elif not is_auxiliary(site) or not hasattr(site["fn"], "subsample_size"):
+            exact &= site["is_observed"]
+        elif site_is_subsample(site):
+            exact &= site["fn"].subsample_size in (None, site["fn"].size)
+        else:
             continue
         replay[name] = site["value"]
         event_dims[name] = getattr(site["fn"], "event_dim", 0)
@@ -179,6 +197,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         factual={name: trace.nodes[name]["value"] for name in target.data},
         chains=posterior.chains,
         divergences=posterior.divergences,
+        exact=exact,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from pyro import poutine
 
 from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable
-from causal_pyro_models.inference.abduction import Method, abduct
+from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.conditioned import Target
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.evidence import read_evidence
@@ -144,7 +144,7 @@ def sbc(
         for start in tqdm(range(0, num_simulations, size), desc="sbc", disable=not progress):
             index: Any = start if program.plated else slice(start, start + size)
             truth = {name: value[index] for name, value in truths.items()}
-            noise = abduct(model, {name: truth[name] for name in evidence}, method, num_samples)
+            noise = abducted(program, {name: truth[name] for name in evidence}, method, num_samples)
             for name, draws, true in _quantities(program, noise, truth, evidence, num_ranked):
                 ranks.setdefault(name, []).append(_rank(name, draws, true))
                 fixed[name] = fixed.get(name, True) and _is_fixed(draws, true)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyro
@@ -75,6 +76,7 @@ class Target:
             return full
         return full.expand(draws, *full.shape[1:]).flatten(1).sum(1)
 
+    @cached_property
     def relevant(self) -> list[str]:
         """The unobserved sites whose noise the evidence bears on.
 

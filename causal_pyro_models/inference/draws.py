@@ -173,6 +173,7 @@ class Noise(Draws):
         factual: the values of the sites that were observed.
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
+        exact: whether the evidence determines the noise, so that every abduction comes to it, bit for bit.
     """
 
     parameters: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -182,6 +183,7 @@ class Noise(Draws):
     factual: Mapping[str, torch.Tensor] = field(default_factory=dict)
     chains: int = 1
     divergences: tuple[int, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

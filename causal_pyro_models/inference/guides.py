@@ -57,7 +57,7 @@ class AmortizedGuide(nn.Module):
                 "AmortizedGuide computes the noise from the evidence, and none was given: pass what the model has "
                 "observed as evidence, or use AutoNormal."
             )
-        latents = [target.latent_name(name) for name in target.relevant()]
+        latents = [target.latent_name(name) for name in target.relevant]
         sites = traced(target.model()).nodes
         self.shapes = {name: sites[name]["fn"].event_shape for name in latents}
         self.supports = {name: sites[name]["fn"].support for name in latents}
@@ -165,7 +165,7 @@ def fit_guide(
         raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
     with seeded(seed):
         target = _target(model, evidence)
-        if not (relevant := target.relevant()):
+        if not (relevant := target.relevant):
             raise AbductionError("no unobserved site has evidence downstream: abduction is exact, without a guide.")
         hidden = [target.latent_name(name) for name in target.unobserved if name not in relevant]
         density = target.model(hide=hidden)
@@ -234,7 +234,7 @@ def _train(
         )
     elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=target.program.nesting, vectorize_particles=True)
     with torch.enable_grad(), pyro.validation_enabled(False):
-        _check_sites(target, guide, [target.latent_name(name) for name in target.relevant()])
+        _check_sites(target, guide, [target.latent_name(name) for name in target.relevant])
         loss = elbo(density, _in_plates(guide, target, None))
         loss()  # the warm-up call: autoguides make their parameters here
         optimiser = torch.optim.Adam(guide.parameters(), lr=learning_rate)
