@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -13,9 +12,10 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
 from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
-from causal_pyro_models.inference.conditioned import Target
+from causal_pyro_models.inference.conditioned import Conditioned
+from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
 from causal_pyro_models.inference.draws import Noise
-from causal_pyro_models.inference.evidence import Observe, read_evidence
+from causal_pyro_models.inference.evidence import Observe
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
@@ -26,22 +26,20 @@ from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
-MINIMUM_ESS = 100.0
-MAXIMUM_PARETO_K = 0.7
 DEFAULT_DRAWS = 1_000
 
 
 class Method(Protocol):
     """A way to draw the noise of unobserved sites from their posterior."""
 
-    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+    def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draws of the latents of the relevant sites, and how good they are."""
 
 
 def abduct(
     model: Model,
     evidence: Any,
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Noise:
@@ -117,18 +115,17 @@ def abducted(
                 f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
                 f"before exogenize or before an intervention with potential(...), and the intervention as do."
             )
-    data, units = read_evidence(program, evidence)
-    target = Target(program, data, units)
-    relevant = target.relevant
+    conditioned = Conditioned.on(program, evidence)
+    relevant = conditioned.relevant
     if not relevant:
-        noise = _record(target, {}, num_samples, Posterior({}))
+        noise = _record(conditioned, num_samples, Posterior({}))
         if noise.exact or num_samples is not None or unless_exact is None:
             return noise
-        return _record(target, {}, unless_exact, Posterior({}))
+        return _record(conditioned, unless_exact, Posterior({}))
     if method is None and isinstance(program.model, StructuralCausalModel):
         method = program.model.guide
     if method is None:
-        observed = sorted({*data, *program.observed})
+        observed = sorted({*conditioned.evidence, *program.observed})
         raise AbductionError(
             f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
             f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
@@ -136,27 +133,27 @@ def abducted(
         )
     chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
     draws = num_samples or unless_exact or DEFAULT_DRAWS
-    posterior: Posterior = chosen.draw(target, relevant, draws)
-    noise = _record(target, posterior.latents, draws, posterior)
+    posterior: Posterior = chosen.draw(conditioned, relevant, draws)
+    noise = _record(conditioned, draws, posterior)
     _warn_of(noise)
     return noise
 
 
-def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | None, posterior: Posterior) -> Noise:
-    """Run the model on the latents, abduct the observed sites exactly, and collect all noise."""
-    program = target.program
+def _record(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
+    """Run the model on draws of the latents, abduct the observed sites exactly, and collect all noise."""
+    program, latents = conditioned.program, posterior.latents
 
     def complete() -> None:
         with (
             poutine.condition(data=dict(latents)),
             Exogenize(program.parameters),
-            Observe(target.data, check=() if latents else program.parameters),
+            Observe(conditioned.evidence, check=() if latents else program.parameters),
         ):
-            program.batched(target.units, draws)()
+            program.batched(conditioned.units, draws)()
 
     with pyro.validation_enabled(False) if latents else nullcontext():
         trace = traced(complete)
-    if unseen := [name for name in target.data if name not in trace.nodes]:
+    if unseen := [name for name in conditioned.evidence if name not in trace.nodes]:
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
@@ -182,7 +179,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
                 f"the noise {name!r} abducted from the evidence is not finite: the value of {name[2:]!r} is impossible "
                 f"or too extreme under the model."
             )
-    ess = posterior.ess if posterior.ess is not None else torch.full((target.units,), float(draws or 1))
+    ess = posterior.ess if posterior.ess is not None else torch.full((conditioned.units,), float(draws or 1))
     return Noise(
         noise,
         event_dims,
@@ -191,10 +188,10 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         ess,
         posterior.pareto_k,
         parameters=parameters,
-        units=target.units,
+        units=conditioned.units,
         replay=replay,
         variables=frozenset(program.sites),
-        factual={name: trace.nodes[name]["value"] for name in target.data},
+        factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
         chains=posterior.chains,
         divergences=posterior.divergences,
         exact=exact,
@@ -207,7 +204,7 @@ def _warn_of(noise: Noise) -> None:
         low = int((noise.ess < MINIMUM_ESS).sum())
         warnings.warn(
             f"effective sample size as low as {noise.ess.min():.0f} of {noise.num_draws} draws (under "
-            f"{MINIMUM_ESS:.0f} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
+            f"{MINIMUM_ESS} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
             f"(fit_guide) or NUTS().",
             CausalWarning,
             stacklevel=4,
@@ -222,8 +219,6 @@ def _warn_of(noise: Noise) -> None:
             stacklevel=4,
         )
     if noise.chains > 1 or noise.divergences:
-        from causal_pyro_models.inference.diagnostics import diagnose
-
         report = diagnose(noise)
         if not report.converged:
             warnings.warn(

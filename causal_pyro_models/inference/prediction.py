@@ -12,6 +12,7 @@ import torch
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
@@ -60,7 +61,7 @@ def worlds(
     model: Model,
     evidence: Any,
     do: Mapping[str, Mapping[str, Intervention]],
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Worlds:
@@ -108,7 +109,7 @@ def counterfactual(
     model: Model,
     evidence: Any,
     do: Mapping[str, Intervention],
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Draws:
