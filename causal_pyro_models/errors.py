@@ -1,7 +1,12 @@
 """Errors and warnings of the package: every one names what came, what was expected, and how to mend it."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+
+PASSED_THROUGH = {__name__.partition(".")[0], "contextlib", "functools", "pyro", "torch"}
+"""Packages whose frames a warning is not about: this one, and what it calls itself by."""
 
 
 class CausalError(Exception):
@@ -94,6 +99,16 @@ class DerivationError(CausalError, ValueError):
 
 class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
+
+
+def warn(message: str) -> None:
+    """Give a :class:`CausalWarning` at the line of the user that all came from, however deep down it is noticed."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in PASSED_THROUGH:
+        frame = frame.f_back
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    warnings.warn_explicit(message, CausalWarning, name, line, frame.f_globals.get("__name__"), registry)
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
-from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
+from causal_pyro_models.errors import AbductionError, EvidenceError, warn
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
 from causal_pyro_models.inference.draws import Noise
@@ -202,25 +201,19 @@ def _warn_of(noise: Noise) -> None:
     """Say so when the draws are too few or too unequal to be trusted."""
     if noise.ess is not None and noise.num_draws is not None and bool((noise.ess < MINIMUM_ESS).any()):
         low = int((noise.ess < MINIMUM_ESS).sum())
-        warnings.warn(
+        warn(
             f"effective sample size as low as {noise.ess.min():.0f} of {noise.num_draws} draws (under "
             f"{MINIMUM_ESS} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
             f"(fit_guide) or NUTS().",
-            CausalWarning,
-            stacklevel=4,
         )
     if noise.pareto_k is not None and bool((noise.pareto_k > MAXIMUM_PARETO_K).any()):
         high = int((noise.pareto_k > MAXIMUM_PARETO_K).sum())
-        warnings.warn(
+        warn(
             f"Pareto k-hat of the importance weights is as high as {noise.pareto_k.max():.2f} (over "
             f"{MAXIMUM_PARETO_K} for {high} of {noise.pareto_k.numel()} units), so their estimates are not reliable: "
             f"use a better proposal (fit_guide) or NUTS().",
-            CausalWarning,
-            stacklevel=4,
         )
     if noise.chains > 1 or noise.divergences:
         report = diagnose(noise)
         if not report.converged:
-            warnings.warn(
-                f"the chains may not have converged: {'; '.join(report.reasons)}.", CausalWarning, stacklevel=4
-            )
+            warn(f"the chains may not have converged: {'; '.join(report.reasons)}.")

@@ -14,7 +14,7 @@ import pyro
 import torch
 from pyro import poutine
 
-from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable
+from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable, warn
 from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.draws import Draws, Noise
@@ -251,7 +251,7 @@ def _warn_of(caught: Sequence[warnings.WarningMessage]) -> None:
         if other not in causal:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     if causal:
-        warnings.warn(f"{len(causal)} warnings in the simulations, first: {causal[0].message}", CausalWarning, 3)
+        warn(f"{len(causal)} warnings in the simulations, first: {causal[0].message}")
 
 
 # Tests of uniformity --------------------------------------------------------------------------------------------------
