@@ -1,7 +1,12 @@
 """Errors and warnings of the package: every one names what came, what was expected, and how to mend it."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+
+PASSED_THROUGH = {__name__.partition(".")[0], "contextlib", "functools", "pyro", "torch"}
+"""Packages whose frames a warning is not about: this one, and what it calls itself by."""
 
 
 class CausalError(Exception):
@@ -96,11 +101,27 @@ class CausalWarning(UserWarning):
     """A result that stands, with something the reader should know about it."""
 
 
-def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
-    """The error for a name that is not among the known ones, with the nearest ones suggested."""
-    names = [str(k) for k in known]
-    lower = {k.lower(): k for k in reversed(names)}
+def warn(message: str) -> None:
+    """Give a :class:`CausalWarning` at the line of the user that all came from, however deep down it is noticed."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in PASSED_THROUGH:
+        frame = frame.f_back
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    warnings.warn_explicit(message, CausalWarning, name, line, frame.f_globals.get("__name__"), registry)
+
+
+def suggestion(name: object, known: Iterable[object]) -> str:
+    """The known name that is nearest to a misspelt one, as a question; empty where none is near."""
+    lower = {k.lower(): k for k in reversed(list(map(str, known)))}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
+    return f" Did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
+    """The error for a name that is not among the known ones, with the nearest one suggested."""
+    names = [str(k) for k in known]
     listing = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return UnknownVariableError(f"unknown {what} {name!r}.{hint} The {what}s are: {listing or 'none'}.")
+    return UnknownVariableError(
+        f"unknown {what} {name!r}.{suggestion(name, names)} The {what}s are: {listing or 'none'}."
+    )

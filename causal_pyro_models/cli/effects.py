@@ -127,5 +127,5 @@ def _curves(study: Study, question: Question, report: Report) -> dict[str, Estim
 
 def _curve(ensemble: Ensemble, name: str, grid: list[float], event: Event, seed: int) -> Estimate:
     return ensemble.estimate(
-        lambda model: dose_response(model, name, grid, event.outcome, num_samples=SIMULATED, seed=seed)
+        lambda model: dose_response(model, {name: grid}, event.outcome, num_samples=SIMULATED, seed=seed)
     )

@@ -7,9 +7,11 @@ from causal_pyro_models.effects.averages import ate, att, cate, ett, ite
 from causal_pyro_models.effects.causation import pn, pns, ps
 from causal_pyro_models.effects.dose_response import dose_response
 from causal_pyro_models.effects.mediation import cde, nde, nie, path_specific
+from causal_pyro_models.effects.question import Options
 from causal_pyro_models.effects.ratios import odds_ratio, risk_ratio
 
 __all__ = [
+    "Options",
     "ate",
     "att",
     "cate",

@@ -1,49 +1,39 @@
 """Probabilities of causation: was the treatment necessary, would it suffice, and both."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import torch
 
-from causal_pyro_models.effects.basis import causation_queries, checked_basis, grounded
-from causal_pyro_models.effects.population import AnyMethod, Outcome, Population, check_number, contrasted
-from causal_pyro_models.effects.ratios import check_binary
+from causal_pyro_models.effects.outcomes import Outcome, check_binary, checked_number
+from causal_pyro_models.effects.queries import causation_queries
+from causal_pyro_models.effects.question import Options, asked
+from causal_pyro_models.effects.units import Effect, Ends, Units
 from causal_pyro_models.errors import EvidenceError, InterventionError
-from causal_pyro_models.estimate import Basis, Estimate
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model
-from causal_pyro_models.seeding import seeded
 
 
-def pn(
-    model: Model,
-    treatment: Treatment,
-    outcome: Outcome,
-    *,
-    evidence: Any = None,
-    method: AnyMethod = None,
-    num_samples: int | None = None,
-    level: float = 0.95,
-    seed: int | None = None,
-    data_graph: CausalGraph | None = None,
-    require_identified: bool = False,
-) -> Estimate:
+def pn(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[Options]) -> Estimate:
     """The probability of necessity P(not Y_control | X = treated, Y): without treatment, no outcome.
 
     The value holds under the coupling that the model's mechanisms have (a monotone threshold at Bernoulli sites,
     Gumbel-max at categorical ones), and ``bounds`` for every model with the same P(y_x), P(y_x') and P(x, y).
 
     Args:
-        model, evidence, method, num_samples, level, seed, data_graph, require_identified: see :func:`ate`.
+        model: see :func:`ate`.
         treatment: one site of two values -> (control, treated).
         outcome: a binary site, an event ``{"Y": 2}``, or a function of the values in a world that gives truth values.
+        options: see :class:`Options`.
 
     Raises:
         EvidenceError: no unit is treated and has the outcome: the probability is not defined.
         QueryError: an outcome with other values than 0 and 1.
-        InterventionError: a treatment with other values than the two. Otherwise as :func:`ate`.
+        InterventionError: a treatment with other values than the two. Otherwise as :class:`Options` says.
 
     References:
         Pearl (2009), Causality, definition 9.2.1; Tian and Pearl (2000), Probabilities of causation: bounds and
@@ -57,29 +47,14 @@ def pn(
         >>> pn(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
         pn = 0.7357 ± 0.0069 (95% interval 0.7221 to 0.7493), from 0.7357 to 0.9822 over all couplings
     """
-    basis = _basis("pn", data_graph, require_identified, treatment, outcome)
-    found = _probability("pn", _pn, model, treatment, outcome, evidence, method, num_samples, level, seed)
-    return grounded(found, basis)
+    return _probability(pn, _pn, model, treatment, outcome, options)
 
 
-def ps(
-    model: Model,
-    treatment: Treatment,
-    outcome: Outcome,
-    *,
-    evidence: Any = None,
-    method: AnyMethod = None,
-    num_samples: int | None = None,
-    level: float = 0.95,
-    seed: int | None = None,
-    data_graph: CausalGraph | None = None,
-    require_identified: bool = False,
-) -> Estimate:
+def ps(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[Options]) -> Estimate:
     """The probability of sufficiency P(Y_treated | X = control, not Y): with treatment, the outcome.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
-            :func:`pn`.
+        model, treatment, outcome, options: see :func:`pn`.
 
     Returns:
         The value under the coupling of the model's mechanisms, and bounds as in :func:`pn`.
@@ -99,29 +74,14 @@ def ps(
         >>> ps(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
         ps = 0.7569 ± 0.0068 (95% interval 0.7435 to 0.7702), from 0.7569 to 1.0000 over all couplings
     """
-    basis = _basis("ps", data_graph, require_identified, treatment, outcome)
-    found = _probability("ps", _ps, model, treatment, outcome, evidence, method, num_samples, level, seed)
-    return grounded(found, basis)
+    return _probability(ps, _ps, model, treatment, outcome, options)
 
 
-def pns(
-    model: Model,
-    treatment: Treatment,
-    outcome: Outcome,
-    *,
-    evidence: Any = None,
-    method: AnyMethod = None,
-    num_samples: int | None = None,
-    level: float = 0.95,
-    seed: int | None = None,
-    data_graph: CausalGraph | None = None,
-    require_identified: bool = False,
-) -> Estimate:
+def pns(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[Options]) -> Estimate:
     """The probability of necessity and sufficiency P(Y_treated, not Y_control): the outcome follows the treatment.
 
     Args:
-        model, treatment, outcome, evidence, method, num_samples, level, seed, data_graph, require_identified: see
-            :func:`pn`.
+        model, treatment, outcome, options: see :func:`pn`.
 
     Returns:
         The value under the coupling of the model's mechanisms, and bounds as in :func:`pn`.
@@ -141,40 +101,32 @@ def pns(
         >>> pns(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.6
         pns = 0.5979 ± 0.0049 (95% interval 0.5883 to 0.6075), from 0.5979 to 0.7941 over all couplings
     """
-    basis = _basis("pns", data_graph, require_identified, treatment, outcome)
-    found = _probability("pns", _pns, model, treatment, outcome, evidence, method, num_samples, level, seed)
-    return grounded(found, basis)
-
-
-def _basis(
-    name: str, data_graph: CausalGraph | None, require_identified: bool, treatment: Treatment, outcome: Outcome
-) -> Basis | None:
-    offer = f"{name}_bounds(graph, data, ...)"
-    return checked_basis(data_graph, require_identified, offer, causation_queries, treatment, outcome, name)
+    return _probability(pns, _pns, model, treatment, outcome, options)
 
 
 def _probability(
-    name: str,
-    effect: Callable[[torch.Tensor], torch.Tensor],
+    verb: Callable[..., Estimate],
+    effect: Effect,
     model: Model,
     treatment: Treatment,
     outcome: Outcome,
-    evidence: Any,
-    method: AnyMethod,
-    num_samples: int | None,
-    level: float,
-    seed: int | None,
+    options: Options,
 ) -> Estimate:
     """A probability of causation and its bounds, from the law of X, Y, Y_control and Y_treated among the units."""
-    with seeded(seed), torch.no_grad():
-        population, worlds = contrasted(model, treatment, outcome, evidence, method, num_samples)
-        x, y = _factual(population, treatment, outcome)
+    with asked(verb, model, options) as question:
+        arms = question.arms(treatment)
+        if len(treatment) != 1:
+            raise InterventionError(f"a probability of causation is of one treatment, got {list(treatment)}.")
+        basis = question.basis(causation_queries, treatment, outcome, question.name)
+        units = question.units()
+        worlds = units.outcomes(outcome, *arms)
+        x, y = _factual(units, treatment, outcome)
         check_binary(torch.cat([y, worlds.flatten(1)], -1), outcome)
         control, treated = worlds.unbind(-1)
         law = [x * y, x * (1 - y), (1 - x) * y, (1 - x) * (1 - y), control, treated, treated * (1 - control)]
         necessary, sufficient = x * y * (1 - control), (1 - x) * (1 - y) * treated
         terms = torch.stack([*law, necessary, sufficient], -1)
-        both = population.estimate(name, terms, effect, level, interval=_probable)
+        both = question.answer(units.means(terms), effect, basis, interval=_probable)
         value, lower, upper = both.value.unbind(-1)
         return replace(
             both,
@@ -186,22 +138,19 @@ def _probability(
         )
 
 
-def _factual(population: Population, treatment: Treatment, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:
+def _factual(units: Units, treatment: Treatment, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:
     """Who is treated and who has the outcome, as zeros and ones."""
-    if len(treatment) != 1:
-        raise InterventionError(f"a probability of causation is of one treatment, got {list(treatment)}.")
-    cause, pair = next(iter(treatment.items()))
-    for value in pair:
-        check_number(cause, value)
-    factual = population.draws({})[0]
-    x = population.values(factual, cause)
-    control, treated = (torch.as_tensor(value, dtype=x.dtype) for value in pair)
+    ((cause, pair),) = treatment.items()
+    values = [checked_number(cause, value) for value in pair]
+    factual = units.worlds({})[0]
+    x = units.values(factual, cause)
+    control, treated = (torch.as_tensor(value, dtype=x.dtype) for value in values)
     if not bool(((x == control) | (x == treated)).all()):
         raise InterventionError(
             f"the treatment {cause!r} takes other values than {pair[0]!r} and {pair[1]!r}: probabilities of causation "
             f"are of a treatment of two values."
         )
-    return (x == treated).double(), population.values(factual, outcome).double()
+    return (x == treated).double(), units.values(factual, outcome).double()
 
 
 def _pn(means: torch.Tensor) -> torch.Tensor:
@@ -240,6 +189,6 @@ def _defined(probability: torch.Tensor, what: str) -> None:
         )
 
 
-def _probable(value: torch.Tensor, margin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _probable(value: torch.Tensor, margin: torch.Tensor) -> Ends:
     """The interval of a normal estimate, within [0, 1]."""
     return (value - margin).clamp(min=0.0), (value + margin).clamp(max=1.0)

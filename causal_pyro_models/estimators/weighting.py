@@ -1,7 +1,6 @@
 """Inverse probability weighting."""
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.data.design import design, labelled
 from causal_pyro_models.errors import (
-    CausalWarning,
     DataError,
     QueryError,
+    warn,
 )
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.estimators.adjustment import AdjustmentProblem, adjustment_problem
@@ -146,9 +145,7 @@ def warn_rare(statistic: Weighted) -> None:
     rows = np.arange(statistic.size)
     least = min(float(chance.min()) for chance in statistic.propensities(rows, rows))
     if least < RARE:
-        warnings.warn(
+        warn(
             f"the lowest propensity is {least:.2g}: a few units have most of the weight, and the interval may be too "
             f"narrow. Leave out units that are hardly ever in one of the arms.",
-            CausalWarning,
-            stacklevel=3,
         )

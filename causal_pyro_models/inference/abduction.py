@@ -1,43 +1,44 @@
 """Abduction: the posterior of the noise given evidence."""
 
-import warnings
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
 from contextlib import nullcontext
 from typing import Any, Protocol
 
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 
-from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
-from causal_pyro_models.inference.conditioned import Target
+from causal_pyro_models.errors import AbductionError, EvidenceError, warn
+from causal_pyro_models.inference.conditioned import Conditioned
+from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
 from causal_pyro_models.inference.draws import Noise
-from causal_pyro_models.inference.evidence import Observe, read_evidence
+from causal_pyro_models.inference.evidence import Observe
+from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
-from causal_pyro_models.scm.sites import Model, all_finite, is_auxiliary, noise_name, role
+from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
-MINIMUM_ESS = 100.0
-MAXIMUM_PARETO_K = 0.7
 DEFAULT_DRAWS = 1_000
 
 
 class Method(Protocol):
     """A way to draw the noise of unobserved sites from their posterior."""
 
-    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+    def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draws of the latents of the relevant sites, and how good they are."""
 
 
 def abduct(
     model: Model,
     evidence: Any,
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Noise:
@@ -87,9 +88,18 @@ def abduct(
 
 
 def abducted(
-    program: Program, evidence: Any, method: Method | Callable[..., Any] | None, num_samples: int | None
+    program: Program,
+    evidence: Any,
+    method: Method | Guide | None,
+    num_samples: int | None,
+    unless_exact: int | None = None,
 ) -> Noise:
-    """:func:`abduct` in a model that is inspected already, under the seed and without gradients."""
+    """:func:`abduct` in a model that is inspected already, under the seed and without gradients.
+
+    Args:
+        program, evidence, method, num_samples: as there.
+        unless_exact: draws where ``num_samples`` is None and the evidence does not determine the noise.
+    """
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
     if isinstance(method, type) or not (method is None or callable(method) or hasattr(method, "draw")):
@@ -104,55 +114,61 @@ def abducted(
                 f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
                 f"before exogenize or before an intervention with potential(...), and the intervention as do."
             )
-    data, units = read_evidence(program, evidence)
-    target = Target(program, data, units)
-    relevant = target.relevant()
+    conditioned = Conditioned.on(program, evidence)
+    relevant = conditioned.relevant
     if not relevant:
-        return _record(target, {}, num_samples, Posterior({}))
+        noise = _record(conditioned, num_samples, Posterior({}))
+        if noise.exact or num_samples is not None or unless_exact is None:
+            return noise
+        return _record(conditioned, unless_exact, Posterior({}))
     if method is None and isinstance(program.model, StructuralCausalModel):
         method = program.model.guide
     if method is None:
-        observed = sorted({*data, *program.observed})
+        observed = sorted({*conditioned.evidence, *program.observed})
         raise AbductionError(
             f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
             f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
             f"method=NUTS(), or a guide from fit_guide(model, evidence)."
         )
     chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
-    draws = num_samples or DEFAULT_DRAWS
-    posterior: Posterior = chosen.draw(target, relevant, draws)
-    noise = _record(target, posterior.latents, draws, posterior)
+    draws = num_samples or unless_exact or DEFAULT_DRAWS
+    posterior: Posterior = chosen.draw(conditioned, relevant, draws)
+    noise = _record(conditioned, draws, posterior)
     _warn_of(noise)
     return noise
 
 
-def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | None, posterior: Posterior) -> Noise:
-    """Run the model on the latents, abduct the observed sites exactly, and collect all noise."""
-    program = target.program
+def _record(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
+    """Run the model on draws of the latents, abduct the observed sites exactly, and collect all noise."""
+    program, latents = conditioned.program, posterior.latents
 
     def complete() -> None:
         with (
             poutine.condition(data=dict(latents)),
             Exogenize(program.parameters),
-            Observe(target.data, check=() if latents else program.parameters),
+            Observe(conditioned.evidence, check=() if latents else program.parameters),
         ):
-            program.batched(target.units, draws)()
+            program.batched(conditioned.units, draws)()
 
     with pyro.validation_enabled(False) if latents else nullcontext():
         trace = traced(complete)
-    if unseen := [name for name in target.data if name not in trace.nodes]:
+    if unseen := [name for name in conditioned.evidence if name not in trace.nodes]:
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
-    replay, noise, parameters, event_dims = {}, {}, {}, {}
+    replay, noise, parameters, event_dims, exact = {}, {}, {}, {}, not latents
     for name, site in trace.nodes.items():
         if site["type"] != "sample":
             continue
         if role(site) == "exogenous":
             noise[name] = program.values(site, draws)
+            exact &= site["infer"].get("bijective", False)
         elif name in program.parameters:
             parameters[name] = program.values(site, draws)
-        elif not is_auxiliary(site) or not hasattr(site["fn"], "subsample_size"):
+            exact &= site["is_observed"]
+        elif site_is_subsample(site):
+            exact &= site["fn"].subsample_size in (None, site["fn"].size)
+        else:
             continue
         replay[name] = site["value"]
         event_dims[name] = getattr(site["fn"], "event_dim", 0)
@@ -162,7 +178,7 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
                 f"the noise {name!r} abducted from the evidence is not finite: the value of {name[2:]!r} is impossible "
                 f"or too extreme under the model."
             )
-    ess = posterior.ess if posterior.ess is not None else torch.full((target.units,), float(draws or 1))
+    ess = posterior.ess if posterior.ess is not None else torch.full((conditioned.units,), float(draws or 1))
     return Noise(
         noise,
         event_dims,
@@ -171,12 +187,13 @@ def _record(target: Target, latents: Mapping[str, torch.Tensor], draws: int | No
         ess,
         posterior.pareto_k,
         parameters=parameters,
-        units=target.units,
+        units=conditioned.units,
         replay=replay,
         variables=frozenset(program.sites),
-        factual={name: trace.nodes[name]["value"] for name in target.data},
+        factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
         chains=posterior.chains,
         divergences=posterior.divergences,
+        exact=exact,
     )
 
 
@@ -184,27 +201,19 @@ def _warn_of(noise: Noise) -> None:
     """Say so when the draws are too few or too unequal to be trusted."""
     if noise.ess is not None and noise.num_draws is not None and bool((noise.ess < MINIMUM_ESS).any()):
         low = int((noise.ess < MINIMUM_ESS).sum())
-        warnings.warn(
+        warn(
             f"effective sample size as low as {noise.ess.min():.0f} of {noise.num_draws} draws (under "
-            f"{MINIMUM_ESS:.0f} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
+            f"{MINIMUM_ESS} for {low} of {noise.ess.numel()} units): raise num_samples, or use a better proposal "
             f"(fit_guide) or NUTS().",
-            CausalWarning,
-            stacklevel=4,
         )
     if noise.pareto_k is not None and bool((noise.pareto_k > MAXIMUM_PARETO_K).any()):
         high = int((noise.pareto_k > MAXIMUM_PARETO_K).sum())
-        warnings.warn(
+        warn(
             f"Pareto k-hat of the importance weights is as high as {noise.pareto_k.max():.2f} (over "
             f"{MAXIMUM_PARETO_K} for {high} of {noise.pareto_k.numel()} units), so their estimates are not reliable: "
             f"use a better proposal (fit_guide) or NUTS().",
-            CausalWarning,
-            stacklevel=4,
         )
     if noise.chains > 1 or noise.divergences:
-        from causal_pyro_models.inference.diagnostics import diagnose
-
         report = diagnose(noise)
         if not report.converged:
-            warnings.warn(
-                f"the chains may not have converged: {'; '.join(report.reasons)}.", CausalWarning, stacklevel=4
-            )
+            warn(f"the chains may not have converged: {'; '.join(report.reasons)}.")

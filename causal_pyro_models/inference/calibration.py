@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from numbers import Real
@@ -14,12 +14,12 @@ import pyro
 import torch
 from pyro import poutine
 
-from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable
+from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable, warn
 from causal_pyro_models.independence import holm
-from causal_pyro_models.inference.abduction import Method, abduct
-from causal_pyro_models.inference.conditioned import Target
+from causal_pyro_models.inference.abduction import Method, abducted
+from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.draws import Draws, Noise
-from causal_pyro_models.inference.evidence import read_evidence
+from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
@@ -80,7 +80,7 @@ class Calibration:
 
 def sbc(
     model: Model,
-    method: Method | Callable[..., Any] | None,
+    method: Method | Guide | None,
     evidence: Sequence[str],
     num_simulations: int = 2_000,
     num_samples: int = 1_000,
@@ -145,7 +145,7 @@ def sbc(
         for start in tqdm(range(0, num_simulations, size), desc="sbc", disable=not progress):
             index: Any = start if program.plated else slice(start, start + size)
             truth = {name: value[index] for name, value in truths.items()}
-            noise = abduct(model, {name: truth[name] for name in evidence}, method, num_samples)
+            noise = abducted(program, {name: truth[name] for name in evidence}, method, num_samples)
             for name, draws, true in _quantities(program, noise, truth, evidence, num_ranked):
                 ranks.setdefault(name, []).append(_rank(name, draws, true))
                 fixed[name] = fixed.get(name, True) and _is_fixed(draws, true)
@@ -201,14 +201,15 @@ def _log_likelihood(
     program: Program, noise: Noise, truth: Mapping[str, torch.Tensor], evidence: Sequence[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log density of the evidence given the latents it leaves open: of the draws, and of the truth."""
-    target = Target(program, *read_evidence(program, {name: truth[name] for name in evidence}))
-    names = [target.latent_name(name) for name in target.unobserved]
+    conditioned = Conditioned.on(program, {name: truth[name] for name in evidence})
+    names = [conditioned.latent_name(name) for name in conditioned.unobserved]
 
     def of(latents: Mapping[str, torch.Tensor], draws: int) -> torch.Tensor:
         with pyro.validation_enabled(False):
-            return target.log_likelihood(traced(poutine.condition(target.model(draws), data=dict(latents))), draws)
+            trace = traced(poutine.condition(conditioned.model(draws), data=dict(latents)))
+            return conditioned.log_likelihood(trace, draws)
 
-    places = target.places(target.unobserved)
+    places = conditioned.places(conditioned.unobserved)
     true = {}
     for name in names:
         value, place = truth[name], places[name]
@@ -251,7 +252,7 @@ def _warn_of(caught: Sequence[warnings.WarningMessage]) -> None:
         if other not in causal:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     if causal:
-        warnings.warn(f"{len(causal)} warnings in the simulations, first: {causal[0].message}", CausalWarning, 3)
+        warn(f"{len(causal)} warnings in the simulations, first: {causal[0].message}")
 
 
 # Tests of uniformity --------------------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """The posterior of the noise given evidence, as a Pyro model that any method can work on."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyro
@@ -13,7 +16,7 @@ from pyro.ops.provenance import get_provenance, track_provenance
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import AbductionError
-from causal_pyro_models.inference.evidence import Observe
+from causal_pyro_models.inference.evidence import Observe, read_evidence
 from causal_pyro_models.inference.program import Place, Program, traced
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
@@ -23,24 +26,29 @@ PROBES = 12  # runs that tell whether a density varies: a branch taken half the 
 
 
 @dataclass(frozen=True)
-class Target:
+class Conditioned:
     """A model conditioned on evidence, with its noise explicit.
 
     Attributes:
         program: the inspected model.
-        data: the evidence.
+        evidence: by site, from :func:`read_evidence`.
         units: the number of units.
     """
 
     program: Program
-    data: Mapping[str, torch.Tensor]
+    evidence: Mapping[str, torch.Tensor]
     units: int
+
+    @classmethod
+    def on(cls, program: Program, evidence: Any) -> Conditioned:
+        """A model conditioned on evidence as users have it; see :func:`read_evidence`."""
+        return cls(program, *read_evidence(program, evidence))
 
     @property
     def unobserved(self) -> list[str]:
         """Sites with noise of their own that the evidence says nothing about directly."""
         sites = self.program.sites.items()
-        return [name for name, s in sites if not (s.deterministic or s.observed or name in self.data)]
+        return [name for name, s in sites if not (s.deterministic or s.observed or name in self.evidence)]
 
     def latent_name(self, name: str) -> str:
         """The site that carries the randomness of ``name``: its noise, or itself for a population-level parameter."""
@@ -54,7 +62,7 @@ class Target:
                 if hide:
                     handlers.enter_context(poutine.block(hide=list(hide)))
                 handlers.enter_context(Exogenize(self.program.parameters, observed_noise=False))
-                handlers.enter_context(Observe(self.data))
+                handlers.enter_context(Observe(self.evidence))
                 return self.program.batched(self.units, draws)()
 
         return run
@@ -75,6 +83,7 @@ class Target:
             return full
         return full.expand(draws, *full.shape[1:]).flatten(1).sum(1)
 
+    @cached_property
     def relevant(self) -> list[str]:
         """The unobserved sites whose noise the evidence bears on.
 
@@ -85,7 +94,7 @@ class Target:
             AbductionError: there are some, and a plate is subsampled.
         """
         unobserved = self.unobserved
-        if not unobserved or not (self.data or self.program.observed):
+        if not unobserved or not (self.evidence or self.program.observed):
             return []
         with pyro.validation_enabled(False):
             found = self._traced_dependencies()
@@ -107,7 +116,7 @@ class Target:
 
     def _traced_dependencies(self) -> frozenset[str]:
         def marked() -> None:
-            with _Track(), Observe(self.data):
+            with _Track(), Observe(self.evidence):
                 self.program.batched(self.units)()
 
         found: frozenset[str] = frozenset()

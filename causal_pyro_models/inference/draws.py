@@ -1,5 +1,7 @@
 """What the verbs return: values of sites with the weights they carry."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +109,7 @@ class Draws(Mapping[str, torch.Tensor]):
         weight = self.log_weights.to(value).exp()
         return value, weight.reshape(weight.shape + (1,) * (value.dim() - weight.dim()))
 
-    def to_dataframe(self) -> "pd.DataFrame":
+    def to_dataframe(self) -> pd.DataFrame:
         """A row for each draw and unit, a column for each site (``name[i]`` for each component of a vector).
 
         Columns ``draw``, ``unit`` and, where weights differ, ``weight`` come first.
@@ -171,6 +173,7 @@ class Noise(Draws):
         factual: the values of the sites that were observed.
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
+        exact: whether the evidence determines the noise, so that every abduction comes to it, bit for bit.
     """
 
     parameters: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -180,6 +183,7 @@ class Noise(Draws):
     factual: Mapping[str, torch.Tensor] = field(default_factory=dict)
     chains: int = 1
     divergences: tuple[int, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -212,7 +216,7 @@ class Worlds(Mapping[str, Draws]):
     def __len__(self) -> int:
         return len(self.draws)
 
-    def to_dataframe(self) -> "pd.DataFrame":
+    def to_dataframe(self) -> pd.DataFrame:
         """The rows of every world one below the other, with a column ``world`` in front.
 
         Raises:

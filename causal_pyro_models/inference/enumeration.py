@@ -1,7 +1,9 @@
 """The joint law of models with finitely many states, by their densities."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,6 @@ from causal_pyro_models.identification.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site
-
-if TYPE_CHECKING:
-    pass
-
 
 MOST_STATES = 2_000_000
 """Joint states of a model beyond which it is sampled rather than enumerated."""
@@ -45,7 +43,7 @@ def joint_table(model: Model, names: Sequence[str]) -> JointTable:
     if not is_finite(program):
         raise ModelError(
             f"the model cannot be enumerated: it has plates, observed sites, a site with infinitely many states, or "
-            f"more than {MOST_STATES:,} joint states. Sample it: cpm.sample(model, n).to_dataframe()."
+            f"more than {MOST_STATES:,} joint states. Sample it: cpm.sample(model, num_samples).to_dataframe()."
         )
     return enumerated(program, names)
 

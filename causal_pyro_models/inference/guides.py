@@ -1,11 +1,13 @@
 """Guides over noise sites: proposals for abduction, trained on the evidence lower bound."""
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyro
 import pyro.distributions as dist
@@ -16,12 +18,14 @@ from torch import nn
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError
-from causal_pyro_models.inference.conditioned import Target, latents_of
-from causal_pyro_models.inference.evidence import read_evidence
+from causal_pyro_models.inference.conditioned import Conditioned, latents_of
 from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
 from causal_pyro_models.scm.sites import Model, is_auxiliary
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
+
+Guide: TypeAlias = Callable[..., object]
+"""A Pyro program over noise sites, called with the evidence."""
 
 
 class AmortizedGuide(nn.Module):
@@ -31,34 +35,34 @@ class AmortizedGuide(nn.Module):
     evidence. Trained on some units, it answers for any others. For models of one unit, with evidence on the same sites.
 
     Args:
-        target: the posterior to approximate (:func:`fit_guide` passes it).
+        conditioned: the model on the evidence to learn from (:func:`fit_guide` passes it).
         hidden: width of the two hidden layers.
     """
 
     centre: torch.Tensor
     spread: torch.Tensor
 
-    def __init__(self, target: Target, hidden: int = 64) -> None:
+    def __init__(self, conditioned: Conditioned, hidden: int = 64) -> None:
         super().__init__()
-        if not isinstance(target, Target):
+        if not isinstance(conditioned, Conditioned):
             raise AbductionError(
-                f"AmortizedGuide cannot be made from {type(target).__name__}: leave that to fit_guide(model, evidence, "
-                f"AmortizedGuide)."
+                f"AmortizedGuide cannot be made from {type(conditioned).__name__}: leave that to fit_guide(model, "
+                f"evidence, AmortizedGuide)."
             )
-        if target.program.plated:
+        if conditioned.program.plated:
             raise AbductionError("AmortizedGuide needs a model of one unit; use AutoNormal where a model has plates.")
-        if not target.data:
+        if not conditioned.evidence:
             raise AbductionError(
                 "AmortizedGuide computes the noise from the evidence, and none was given: pass what the model has "
                 "observed as evidence, or use AutoNormal."
             )
-        latents = [target.latent_name(name) for name in target.relevant()]
-        sites = traced(target.model()).nodes
+        latents = [conditioned.latent_name(name) for name in conditioned.relevant]
+        sites = traced(conditioned.model()).nodes
         self.shapes = {name: sites[name]["fn"].event_shape for name in latents}
         self.supports = {name: sites[name]["fn"].support for name in latents}
         size = sum(math.prod(_unconstrained(self.supports[n], self.shapes[n])) for n in latents)
-        self.observed = sorted(target.data)
-        features = self._flat(target.data, target.units)
+        self.observed = sorted(conditioned.evidence)
+        features = self._flat(conditioned.evidence, conditioned.units)
         self.size = size
         self.register_buffer("centre", features.mean(0))
         self.register_buffer("spread", features.std(0, correction=0).clamp(min=1e-6))
@@ -112,20 +116,20 @@ def _unconstrained(support: Any, shape: torch.Size) -> torch.Size:
 def fit_guide(
     model: Model,
     evidence: Any,
-    guide: Callable[[Any], Any] = AutoNormal,
+    guide: type[nn.Module] | nn.Module = AutoNormal,
     steps: int = 2_000,
     learning_rate: float = 0.01,
     num_particles: int = 8,
     seed: int | None = None,
     progress: bool = True,
-) -> Callable[..., Any]:
+) -> nn.Module:
     """Train a guide over the noise of unobserved sites, for use as the ``method`` of :func:`abduct`.
 
     Args:
         model: a callable with Pyro primitives.
         evidence: as for :func:`abduct`; an amortised guide learns from all its units.
-        guide: what builds the guide: an autoguide class of Pyro (``AutoNormal``, ``AutoMultivariateNormal``, ...),
-            :class:`AmortizedGuide`, or a guide function of the evidence that samples noise sites ``U_X``.
+        guide: what builds the guide: an autoguide class of Pyro (``AutoNormal``, ``AutoMultivariateNormal``, ...) or
+            :class:`AmortizedGuide`; or a guide, a module called with the evidence that samples noise sites ``U_X``.
         steps: gradient steps of Adam.
         learning_rate: its step size, brought down to zero along a cosine.
         num_particles: draws for each estimate of the bound.
@@ -159,40 +163,45 @@ def fit_guide(
     if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or not 0.0 < learning_rate < math.inf:
         raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
     with seeded(seed):
-        target = _target(model, evidence)
-        if not (relevant := target.relevant()):
+        conditioned = Conditioned.on(inspect_model(model), evidence)
+        if not (relevant := conditioned.relevant):
             raise AbductionError("no unobserved site has evidence downstream: abduction is exact, without a guide.")
-        hidden = [target.latent_name(name) for name in target.unobserved if name not in relevant]
-        density = target.model(hide=hidden)
-        if isinstance(guide, type) and issubclass(guide, AutoGuide):
-            trained = guide(density)
-        elif isinstance(guide, type):
-            trained = _made(guide, target)
-        else:
-            trained = guide
-        _train(target, density, trained, steps, learning_rate, num_particles, progress)
+        density = conditioned.model(
+            hide=[conditioned.latent_name(n) for n in conditioned.unobserved if n not in relevant]
+        )
+        trained = _made(guide, conditioned, density)
+        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=conditioned.program.nesting, vectorize_particles=True)
+        with torch.enable_grad(), pyro.validation_enabled(False):
+            _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in relevant])
+            _minimise(elbo(density, _in_plates(trained, conditioned, None)), trained, steps, learning_rate, progress)
     return trained
 
 
-def _made(guide: type, target: Target) -> Any:
-    """A guide from its class."""
-    try:
-        return guide(target)
-    except CausalError:
-        raise
-    except Exception as error:
+def _made(guide: Any, conditioned: Conditioned, density: Callable[..., Any]) -> nn.Module:
+    """A guide that can be trained; made from its class where that is what was given."""
+    if isinstance(guide, type) and issubclass(guide, AutoGuide):
+        guide = guide(density)
+    elif isinstance(guide, type):
+        try:
+            guide = guide(conditioned)
+        except CausalError:
+            raise
+        except Exception as error:
+            raise AbductionError(
+                f"{guide.__name__} cannot be made from the model on the evidence, a Conditioned: "
+                f"{type(error).__name__}: {error!s:.200}. Give a class such as AutoNormal or AmortizedGuide, or a "
+                f"guide that is made already."
+            ) from error
+    if not isinstance(guide, nn.Module):
+        raise AbductionError(f"a guide to train must be a torch module, got {type(guide).__name__}: make it one.")
+    if isinstance(guide, AutoDelta | AutoLaplaceApproximation):
         raise AbductionError(
-            f"{guide.__name__} cannot be made from the posterior to approximate, a Target: {type(error).__name__}: "
-            f"{error!s:.200}. Give a class such as AutoNormal or AmortizedGuide, or a guide that is made already."
-        ) from error
+            f"{type(guide).__name__} is a point estimate and says nothing of uncertainty: use AutoNormal or another."
+        )
+    return guide
 
 
-def _target(model: Model, evidence: Any) -> Target:
-    program = inspect_model(model)
-    return Target(program, *read_evidence(program, evidence))
-
-
-def _in_plates(guide: Callable[..., Any], target: Target, draws: int | None) -> Callable[[], Any]:
+def _in_plates(guide: Guide, conditioned: Conditioned, draws: int | None) -> Callable[[], Any]:
     """A guide over draws and units, kept out of the global parameter store (which merges equal names in silence).
 
     Pyro's autoguides bring the plate over units themselves.
@@ -202,55 +211,40 @@ def _in_plates(guide: Callable[..., Any], target: Target, draws: int | None) -> 
         with ExitStack() as plates:
             plates.enter_context(pyro.get_param_store().scope())
             if draws is not None:
-                plates.enter_context(pyro.plate(DRAWS, draws, dim=-target.program.nesting - 1))
-            if not target.program.plated and not isinstance(guide, AutoGuide):
-                plates.enter_context(pyro.plate(UNITS, target.units, dim=-1))
-            return guide(target.data)
+                plates.enter_context(pyro.plate(DRAWS, draws, dim=-conditioned.program.nesting - 1))
+            if not conditioned.program.plated and not isinstance(guide, AutoGuide):
+                plates.enter_context(pyro.plate(UNITS, conditioned.units, dim=-1))
+            return guide(conditioned.evidence)
 
     return run
 
 
-def _train(
-    target: Target,
-    density: Callable[..., Any],
-    guide: Any,
-    steps: int,
-    learning_rate: float,
-    num_particles: int,
-    progress: bool,
+def _minimise(
+    loss: Callable[[], torch.Tensor], guide: nn.Module, steps: int, learning_rate: float, progress: bool
 ) -> None:
+    """Bring the negative evidence lower bound down by Adam."""
     from tqdm import trange
 
-    if not isinstance(guide, nn.Module):
-        raise AbductionError(f"a guide to train must be a torch module, got {type(guide).__name__}: make it one.")
-    if isinstance(guide, AutoDelta | AutoLaplaceApproximation):
-        raise AbductionError(
-            f"{type(guide).__name__} is a point estimate and says nothing of uncertainty: use AutoNormal or another."
-        )
-    elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=target.program.nesting, vectorize_particles=True)
-    with torch.enable_grad(), pyro.validation_enabled(False):
-        _check_sites(target, guide, [target.latent_name(name) for name in target.relevant()])
-        loss = elbo(density, _in_plates(guide, target, None))
-        loss()  # the warm-up call: autoguides make their parameters here
-        optimiser = torch.optim.Adam(guide.parameters(), lr=learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        bar = trange(steps, desc="guide", disable=not progress)
-        for step in bar:
-            optimiser.zero_grad()
-            value = loss()
-            if not torch.isfinite(value):
-                raise FitError(f"the evidence lower bound became {value.item()} at step {step}: lower learning_rate.")
-            value.backward()
-            optimiser.step()
-            schedule.step()
-            if step % 50 == 0:
-                bar.set_postfix(loss=f"{value.item():.4g}")
+    loss()  # the warm-up call: autoguides make their parameters here
+    optimiser = torch.optim.Adam(guide.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    bar = trange(steps, desc="guide", disable=not progress)
+    for step in bar:
+        optimiser.zero_grad()
+        value = loss()
+        if not torch.isfinite(value):
+            raise FitError(f"the evidence lower bound became {value.item()} at step {step}: lower learning_rate.")
+        value.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0:
+            bar.set_postfix(loss=f"{value.item():.4g}")
 
 
-def _check_sites(target: Target, guide: Callable[..., Any], wanted: Collection[str]) -> Any:
+def _check_sites(conditioned: Conditioned, guide: Guide, wanted: Collection[str]) -> Any:
     """The trace of a guide, once its sites are known to be noise sites and to be all that are wanted."""
-    known = {target.latent_name(name) for name in target.program.sites}
-    trace = traced(_in_plates(guide, target, None), "the guide")
+    known = {conditioned.latent_name(name) for name in conditioned.program.sites}
+    trace = traced(_in_plates(guide, conditioned, None), "the guide")
     given = [n for n, s in trace.nodes.items() if s["type"] == "sample" and not _is_helper(s)]
     for name in given:
         if name not in known:
@@ -267,19 +261,19 @@ def _is_helper(site: Any) -> bool:
     return is_auxiliary(site) or bool(site["infer"].get("is_auxiliary"))
 
 
-def _check_units(target: Target, trace: Any) -> None:
+def _check_units(conditioned: Conditioned, trace: Any) -> None:
     """Refuse a guide that was trained on other units, and has parameters for each."""
     for name, value in latents_of(trace).items():
         batch = value.shape[: value.dim() - trace.nodes[name]["fn"].event_dim]
-        if not target.program.plated and batch and batch[-1] not in (1, target.units):
+        if not conditioned.program.plated and batch and batch[-1] not in (1, conditioned.units):
             raise AbductionError(
-                f"the guide gives {name!r} for {batch[-1]} units where the evidence has {target.units}: train it on "
-                f"this evidence, or train an AmortizedGuide, which answers for any units."
+                f"the guide gives {name!r} for {batch[-1]} units where the evidence has {conditioned.units}: train it "
+                f"on this evidence, or train an AmortizedGuide, which answers for any units."
             )
 
 
 def run_guide(
-    guide: Callable[..., Any] | None, target: Target, wanted: Collection[str], draws: int
+    guide: Guide | None, conditioned: Conditioned, wanted: Collection[str], draws: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Draws of the noise sites of a guide, and their log density under it; nothing and zero without a guide.
 
@@ -288,10 +282,10 @@ def run_guide(
     """
     if guide is None:
         return {}, torch.zeros(())
-    _check_units(target, _check_sites(target, guide, wanted))
-    trace = traced(_in_plates(guide, target, draws), "the guide")
+    _check_units(conditioned, _check_sites(conditioned, guide, wanted))
+    trace = traced(_in_plates(guide, conditioned, draws), "the guide")
     sites = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
-    parts = [target.per_unit(site["fn"].log_prob(site["value"]), draws) for site in sites.values()]
+    parts = [conditioned.per_unit(site["fn"].log_prob(site["value"]), draws) for site in sites.values()]
     if any(all(frame.dim != -1 for frame in site["cond_indep_stack"]) for site in sites.values()):
         parts = [part.reshape(draws, -1).sum(1) for part in parts]
     proposed = {name: value for name, value in latents_of(trace).items() if not _is_helper(sites[name])}

@@ -1,8 +1,8 @@
 """Importance sampling of the noise, from its prior or from a guide, with Pareto-smoothed weights."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyro
@@ -10,8 +10,8 @@ import torch
 from pyro import poutine
 
 from causal_pyro_models.errors import AbductionError, EvidenceError
-from causal_pyro_models.inference.conditioned import Target, latents_of
-from causal_pyro_models.inference.guides import run_guide
+from causal_pyro_models.inference.conditioned import Conditioned, latents_of
+from causal_pyro_models.inference.guides import Guide, run_guide
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import traced
 
@@ -45,7 +45,7 @@ class ImportanceSampling:
         1.00, exactly 1.00
     """
 
-    guide: Callable[..., Any] | None = None
+    guide: Guide | None = None
 
     def __post_init__(self) -> None:
         if self.guide is not None and (isinstance(self.guide, type) or not callable(self.guide)):
@@ -53,13 +53,13 @@ class ImportanceSampling:
                 f"the guide of ImportanceSampling must be a function or what fit_guide returns, got {self.guide!r:.80}."
             )
 
-    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+    def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draw the latents of the relevant sites and weight them."""
-        wanted = [target.latent_name(name) for name in relevant]
+        wanted = [conditioned.latent_name(name) for name in relevant]
         with pyro.validation_enabled(False):
-            proposed, log_q = run_guide(self.guide, target, wanted, num_samples)
-            trace = traced(poutine.condition(target.model(num_samples), data=proposed))
-            log_p = target.log_likelihood(trace, num_samples)
+            proposed, log_q = run_guide(self.guide, conditioned, wanted, num_samples)
+            trace = traced(poutine.condition(conditioned.model(num_samples), data=proposed))
+            log_p = conditioned.log_likelihood(trace, num_samples)
             if log_q.dim() == 1:
                 log_p = log_p.reshape(num_samples, -1).sum(1)
             log_weights = log_p - log_q

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from causal_pyro_models.data.variables import Variable
-from causal_pyro_models.errors import CausalWarning, DataError, ModelError
+from causal_pyro_models.errors import DataError, ModelError, warn
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.importance import pareto_smooth
 from causal_pyro_models.models.missing import proposed
@@ -97,11 +96,9 @@ def impute(model: StructuralCausalModel, data: Any, num_samples: int = 100, seed
             weights[:, rows.cpu()] = smoothed.to(weights.dtype)
     ess = 1.0 / (2.0 * weights).logsumexp(0).exp()
     if bool((few := ess < min(FEW, 0.5 * num_samples)).any()):
-        warnings.warn(
+        warn(
             f"{int(few.sum())} of {len(ess)} units have an effective number of draws below {FEW}, the lowest "
             f"{ess.min():.1f}: raise num_samples, or train longer.",
-            CausalWarning,
-            stacklevel=2,
         )
     event_dims = {name: len(kind.event_shape) for name, kind in model.variables.items()}
     return Imputation(values, event_dims, num_samples, weights, ess, k, variables=model.variables)

@@ -33,7 +33,7 @@ def to_inference_data(
     predictive: Draws | None = None,
     counterfactual: Draws | Worlds | None = None,
     observed: Any = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> arviz.InferenceData:
     """Results as ArviZ ``InferenceData``, for its summaries and plots and for netCDF.
 
@@ -51,7 +51,7 @@ def to_inference_data(
         predictive: draws of the variables under the posterior.
         counterfactual: from :func:`counterfactual` or :func:`worlds`.
         observed: a DataFrame, or a dict from site to values ``(units, *event)``.
-        seed: of the resampling.
+        seed: of the resampling; by default one is drawn. The attribute ``resampled`` names it.
 
     Raises:
         QueryError: nothing given, or something of the wrong kind.
@@ -80,6 +80,7 @@ def to_inference_data(
     data = {} if observed is None else _observed(observed)
     worlds = counterfactual if isinstance(counterfactual, Worlds) else {"": counterfactual} if counterfactual else {}
     noise = posterior or (counterfactual.noise if isinstance(counterfactual, Worlds) else None)
+    seed = int(torch.randint(2**32, ())) if seed is None else seed
     layout = _Layout.of([d for d in (posterior, predictive, *worlds.values()) if d], data, noise, seed)
     groups: dict[str, Any] = {}
     if prior is not None:

@@ -6,7 +6,7 @@ import pyro.infer
 import torch
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.inference.conditioned import Target
+from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.validation import checked_count
 
@@ -49,21 +49,21 @@ class NUTS:
         if not (isinstance(self.target_accept, float) and 0.0 < self.target_accept < 1.0):
             raise QueryError(f"target_accept of NUTS must lie between 0 and 1, got {self.target_accept!r:.80}.")
 
-    def draw(self, target: Target, relevant: list[str], num_samples: int) -> Posterior:
+    def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draw the latents of the relevant sites, ``num_samples`` in all chains together."""
         if num_samples % self.num_chains:
             nearest = -(-num_samples // self.num_chains) * self.num_chains
             raise QueryError(
                 f"num_samples={num_samples} does not divide into {self.num_chains} chains: ask for {nearest}, say."
             )
-        hidden = [target.latent_name(name) for name in target.unobserved if name not in relevant]
-        places = target.places(relevant)
+        hidden = [conditioned.latent_name(name) for name in conditioned.unobserved if name not in relevant]
+        places = conditioned.places(relevant)
         parts: list[dict[str, torch.Tensor]] = []
         divergences: list[int] = []
         with torch.enable_grad():
             for _ in range(self.num_chains):
                 kernel = pyro.infer.NUTS(
-                    target.model(hide=hidden),
+                    conditioned.model(hide=hidden),
                     target_accept_prob=self.target_accept,
                     max_tree_depth=self.max_tree_depth,
                 )
@@ -80,7 +80,7 @@ class NUTS:
         for name, place in places.items():
             value = torch.cat([part[name] for part in parts])
             plates = value.dim() - 1 - place.event_dim
-            latents[name] = value.reshape(num_samples, *(1,) * (target.program.nesting - plates), *value.shape[1:])
+            latents[name] = value.reshape(num_samples, *(1,) * (conditioned.program.nesting - plates), *value.shape[1:])
         ess = _effective_sample_size(latents, self.num_chains)
         return Posterior(latents, None, ess, None, self.num_chains, tuple(divergences))
 

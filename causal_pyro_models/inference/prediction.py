@@ -1,5 +1,7 @@
 """Seeing, doing and imagining: samples, and worlds on abducted noise."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -10,6 +12,7 @@ import torch
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
@@ -18,20 +21,21 @@ from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
 
-def sample(model: Model, n: int = 1, seed: int | None = None) -> Draws:
+def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws:
     """Samples of every site of a model: seeing, or doing where the model is an intervened one.
 
     Args:
-        model: a callable with Pyro primitives. Without a plate it describes one unit, and ``n`` units are drawn; with
-            plates of its own the whole model is drawn ``n`` times.
-        n: the number of samples.
+        model: a callable with Pyro primitives. Without a plate it describes one unit, and ``num_samples`` units are
+            drawn; with plates of its own the whole model is drawn so many times.
+        num_samples: the number of samples.
         seed: makes them reproducible and leaves the global random state untouched.
 
     Returns:
-        Site to tensor ``(n, *event)``, or ``(n, *plates, *event)``; at an intervened site the value it was set to.
+        Site to tensor ``(num_samples, *event)``, or ``(num_samples, *plates, *event)``; at an intervened site the
+        value it was set to.
 
     Raises:
-        QueryError: n is not a positive integer.
+        QueryError: num_samples is not a positive integer.
         ModelError: the model has no sites or needs arguments.
 
     Example:
@@ -45,11 +49,11 @@ def sample(model: Model, n: int = 1, seed: int | None = None) -> Draws:
         >>> sample(intervene(model, {"X": 0.0}), 3, seed=0)["X"]
         tensor([0., 0., 0.])
     """
-    n = checked_count(n, "n, the number of samples,")
+    num_samples = checked_count(num_samples, "num_samples")
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
-        draws = n if program.plated else None
-        trace = traced(program.batched(n, draws))
+        draws = num_samples if program.plated else None
+        trace = traced(program.batched(num_samples, draws))
     return Draws(*_values(program, trace, draws, lambda site: role(site) != "natural"), draws)
 
 
@@ -57,7 +61,7 @@ def worlds(
     model: Model,
     evidence: Any,
     do: Mapping[str, Mapping[str, Intervention]],
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Worlds:
@@ -105,7 +109,7 @@ def counterfactual(
     model: Model,
     evidence: Any,
     do: Mapping[str, Intervention],
-    method: Method | Callable[..., Any] | None = None,
+    method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
 ) -> Draws:

@@ -167,7 +167,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         >>> plot_dose_response(curve, "Y (mg)").get_ylabel()
         'mean of Y (mg)'
     """
-    expect(estimate, Estimate, "dose_response(model, treatment, grid, outcome)")
+    expect(estimate, Estimate, "dose_response(model, {treatment: grid}, outcome)")
     if estimate.over is None or not all(isinstance(x, int | float) for x in estimate.labels):
         raise QueryError(f"a dose-response curve needs a grid of numbers, and {estimate.name!r} has {estimate.labels}.")
     order = np.argsort(estimate.labels)

@@ -149,11 +149,11 @@ QUESTIONS = [
     Good("an event of a computed number", lambda: ate(mixed, {"X": (0.0, 1.0)}, {"D": 2.0}, **FEW), about(1.0)),
     Good("an outcome that is true or false", lambda: pn(treated, {"T": (0, 1)}, lambda world: world["Y"] == 1, **FEW), lambda e: 0.0 <= float(e.value) <= 1.0),
     Good("a covariate in a series", lambda: cate(linear, ARMS, "Y", given={"X": pd.Series([0.0, 1.0], index=[5, 6])}, **FEW).value, gives(2.0, 2.0)),
-    Good("a grid of one point", lambda: dose_response(linear, "X", [1.0], "Y", evidence=SEEN).value, gives(2.0)),
-    Good("a grid in a series", lambda: dose_response(linear, "X", pd.Series([0.0, 1.0], index=[5, 6]), "Y", evidence=SEEN).value, gives(0.0, 2.0)),
-    Good("a grid in a range", lambda: dose_response(linear, "X", range(2), "Y", evidence=SEEN).value, gives(0.0, 2.0)),
+    Good("a grid of one point", lambda: dose_response(linear, {"X": [1.0]}, "Y", evidence=SEEN).value, gives(2.0)),
+    Good("a grid in a series", lambda: dose_response(linear, {"X": pd.Series([0.0, 1.0], index=[5, 6])}, "Y", evidence=SEEN).value, gives(0.0, 2.0)),
+    Good("a grid in a range", lambda: dose_response(linear, {"X": range(2)}, "Y", evidence=SEEN).value, gives(0.0, 2.0)),
     Good("a mediator that does not mediate", lambda: nde(treated, {"T": (0.0, 1.0)}, "M", "Z", **FEW), about(1.0)),
-    Good("a path given twice", lambda: path_specific(linear, ARMS, "Y", [("X", "Y"), ("X", "Y")], XY, **FEW), about(2.0)),
+    Good("a path given twice", lambda: path_specific(linear, ARMS, "Y", [("X", "Y"), ("X", "Y")], graph=XY, **FEW), about(2.0)),
 ]  # fmt: skip
 
 LEARNED = [

@@ -47,11 +47,11 @@ DRAWN = [
     Bad(f"{what} {noun}", QueryError, (setting, "integer of at least 1", f"{value!r}"), lambda call=call, value=value: call(value))
     for what, value in COUNTS.items()
     for noun, setting, call in (
-        ("samples", "n, the number", lambda n: sample(linear, n)),
+        ("samples", "num_samples", lambda n: sample(linear, n)),
         ("draws of noise", "num_samples", lambda n: abduct(linear, SEEN, num_samples=n)),
         ("draws of a counterfactual", "num_samples", lambda n: counterfactual(linear, SEEN, {"X": 1.0}, num_samples=n)),
     )
-] + [Bad("None samples", QueryError, ("n, the number", "None"), lambda: sample(linear, None))]  # fmt: skip
+] + [Bad("None samples", QueryError, ("num_samples", "None"), lambda: sample(linear, None))]  # fmt: skip
 
 SEEDS = {
     "minus one": -1,

@@ -254,7 +254,7 @@ def test_every_verb_answers(name):
     assert drawn["K"].dtype == torch.int64
     average = cpm.ate(model, {"B": (0.0, 1.0)}, "Y", num_samples=500, seed=0)
     assert math.isfinite(float(average.value)) and float(average.standard_error) > 0
-    single = cpm.ite(model, evidence, {"B": (0.0, 1.0)}, "Y", num_samples=draws_of(name), seed=0)
+    single = cpm.ite(model, {"B": (0.0, 1.0)}, "Y", evidence=evidence, num_samples=draws_of(name), seed=0)
     assert single.value.shape == (5,) and bool(torch.isfinite(single.value).all())
 
 

@@ -15,14 +15,16 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from causal_pyro_models.effects.averages import ate, att, cate, difference, ite
-from causal_pyro_models.effects.population import Population
+from causal_pyro_models.effects.averages import ate, att, cate, ite
+from causal_pyro_models.effects.question import Question
 from causal_pyro_models.effects.ratios import on_log_scale, quotient
+from causal_pyro_models.effects.units import difference, symmetric
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.inference.abduction import abduct
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.prediction import sample
+from causal_pyro_models.inference.program import inspect_model
 from causal_pyro_models.scm import zoo
 from causal_pyro_models.seeding import seeded
 
@@ -115,15 +117,15 @@ def test_worlds_share_their_noise():
     assert abs(z_score(estimate, 1.0)) < 4.9
 
 
-def coverage(population, truth, interval, replications=1_000):
-    """How often the interval of an estimate holds the truth, over independent parts of one large population."""
-    terms = population.outcomes("Y", {"X": 0.0}, {"X": 1.0})
+def coverage(units, truth, effect, interval, replications=1_000):
+    """How often the interval of an effect holds the truth, over independent parts of one large set of units."""
+    terms = units.outcomes("Y", {"X": 0.0}, {"X": 1.0})
     size, count = len(terms) // replications, 0
     for part in (slice(i * size, (i + 1) * size) for i in range(replications)):
-        noise = population.noise
+        noise = units.noise
         if noise.weights is not None:
             noise = replace(noise, weights=noise.weights[part] - noise.weights[part].logsumexp(0))
-        low, high = interval(replace(population, noise=noise), terms[part]).interval
+        _, _, (low, high), _ = replace(units, noise=noise).means(terms[part]).effect(effect, 0.95, interval)
         count += bool(low <= truth <= high)
     return count / replications
 
@@ -135,15 +137,15 @@ def test_intervals_cover_at_their_level():
     """
     tolerance = 4.9 * math.sqrt(0.95 * 0.05 / 1_000) + 0.005
     with seeded(0):
-        everybody = Population.of(binary, None, None, 400_000)
-        treated = Population.given(binary, {"X": 1.0}, ImportanceSampling(), 400_000)
+        question = Question("ate", inspect_model(binary), num_samples=400_000)
+        everybody, treated = question.units(), question.units_given({"X": 1.0})
     cases = {
-        "ate": (everybody, 0.32, lambda p, t: p.estimate("e", t, difference, 0.95)),
-        "risk ratio": (everybody, 0.54 / 0.22, lambda p, t: p.estimate("e", t, quotient, 0.95, interval=on_log_scale)),
-        "att": (treated, 0.2 + 0.3 * (0.4 * 0.8 / 0.44), lambda p, t: p.estimate("e", t, difference, 0.95)),
+        "ate": (everybody, 0.32, difference, symmetric),
+        "risk ratio": (everybody, 0.54 / 0.22, quotient, on_log_scale),
+        "att": (treated, 0.2 + 0.3 * (0.4 * 0.8 / 0.44), difference, symmetric),
     }
-    for name, (population, truth, interval) in cases.items():
-        assert coverage(population, truth, interval) == pytest.approx(0.95, abs=tolerance), name
+    for name, case in cases.items():
+        assert coverage(*case) == pytest.approx(0.95, abs=tolerance), name
 
 
 def test_units_that_share_a_group_do_not_count_as_independent():
@@ -160,11 +162,11 @@ def test_units_that_share_a_group_do_not_count_as_independent():
 
 
 def test_autocorrelated_draws_widen_the_error():
-    population = Population.of(heterogeneous, None, None, 1_000)
-    terms = population.outcomes("Y", {"X": 0.0}, {"X": 1.0})
-    sticky = replace(population, noise=replace(population.noise, ess=torch.tensor([250.0])))
-    independent, dependent = (p.estimate("ate", terms, difference, 0.95) for p in (population, sticky))
-    assert float(dependent.standard_error) == pytest.approx(2 * float(independent.standard_error))
+    units = Question("ate", inspect_model(heterogeneous), num_samples=1_000).units()
+    terms = units.outcomes("Y", {"X": 0.0}, {"X": 1.0})
+    sticky = replace(units, noise=replace(units.noise, ess=torch.tensor([250.0])))
+    independent, dependent = (u.means(terms).effect(difference, 0.95, symmetric)[1] for u in (units, sticky))
+    assert float(dependent) == pytest.approx(2 * float(independent))
 
 
 # On the treated, and conditional ---------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ def test_att_with_a_hidden_confounder(structure):
 def test_att_is_the_mean_ite_of_the_treated_and_ate_of_all():
     data = sample(binary, 200, seed=0)
     noise = abduct(binary, dict(data), num_samples=50, seed=0)
-    individual = ite(binary, noise, ARMS, "Y").value
+    individual = ite(binary, ARMS, "Y", evidence=noise).value
     assert float(ate(binary, ARMS, "Y", evidence=noise).value) == pytest.approx(float(individual.mean()))
     treated = individual[data["X"] == 1]
     assert float(att(binary, ARMS, "Y", evidence=noise).value) == pytest.approx(float(treated.mean()))
@@ -252,8 +254,7 @@ def test_cate_by_subgroup_and_their_mixture():
 def sample_share(model, seed):
     """The share of Z = 1 among the units that an effect under the same seed is about."""
     with seeded(seed):
-        population = Population.of(model, None, None, None)
-        return float(population.draws({})[0]["Z"].mean())
+        return float(Question("cate", inspect_model(model)).units().worlds({})[0]["Z"].mean())
 
 
 # Evidence and posteriors ------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def sample_share(model, seed):
 def test_ite_is_exact_where_the_evidence_determines_the_noise():
     scm = zoo.linear.triangle()
     frame = pd.DataFrame({"Z": [0.1, -1.0], "X": [0.5, 2.0], "Y": [1.0, 1.5]})
-    estimate = ite(scm, frame, {"X": (frame["X"].mean(), -1.0)}, "Y", seed=0)
+    estimate = ite(scm, {"X": (frame["X"].mean(), -1.0)}, "Y", evidence=frame, seed=0)
     assert estimate.labels == (0, 1) and estimate.over == "unit"
     assert torch.allclose(estimate.value, torch.full((2,), 1.5 * (-1.0 - 1.25)).double(), atol=1e-5)
     assert float(estimate.standard_error.max()) == 0.0
@@ -272,19 +273,19 @@ def test_ite_is_exact_where_the_evidence_determines_the_noise():
 def test_ite_of_discrete_sites_is_a_distribution():
     scm = zoo.discrete.triangle()
     evidence = {"Z": [0, 2], "X": [1, 0], "Y": [1, 0]}
-    estimate = ite(scm, evidence, ARMS, "Y", num_samples=20_000, seed=0)
+    estimate = ite(scm, ARMS, "Y", evidence=evidence, num_samples=20_000, seed=0)
     for i in range(2):
         p = scm.ate({"X": (0, 1)}, "Y", {name: values[i] for name, values in evidence.items()})
         assert abs(float(estimate.value[i]) - p) < 4.9 * math.sqrt(p * (1 - p) / 20_000)  # the effect is 0 or 1
         assert float(estimate.standard_error[i]) == pytest.approx(math.sqrt(p * (1 - p)), rel=0.05)
-    assert ite(scm, evidence, ARMS, "Y", seed=0).draws.shape == (1_000, 2)
+    assert ite(scm, ARMS, "Y", evidence=evidence, seed=0).draws.shape == (1_000, 2)
 
 
 def test_partial_evidence_gives_the_posterior_of_the_effect():
     """Z | X = x ~ N(x / 2, 1 / 2): the effect 1 + Z of each unit, and the mean over three units."""
     x = torch.tensor([0.0, 1.0, 2.0])
     method = ImportanceSampling()
-    each = ite(heterogeneous, {"X": x}, ARMS, "Y", method, num_samples=20_000, seed=0)
+    each = ite(heterogeneous, ARMS, "Y", evidence={"X": x}, method=method, num_samples=20_000, seed=0)
     assert torch.allclose(each.value, 1 + x.double() / 2, atol=0.05)
     assert torch.allclose(each.standard_error, torch.full((3,), 0.5**0.5).double(), rtol=0.05)
     width = each.interval[1] - each.interval[0]

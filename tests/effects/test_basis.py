@@ -45,8 +45,8 @@ VERBS = {
     "att": lambda **options: att(model, ARMS, "Y", **options),
     "cate": lambda **options: cate(model, ARMS, "Y", given={"M": 1.0}, **options),
     "cate by": lambda **options: cate(model, ARMS, "Y", by="M", **options),
-    "ite": lambda **options: ite(model, {k: v for k, v in EVIDENCE.items() if k != "Z"}, ARMS, "Y", **options),
-    "dose_response": lambda **options: dose_response(model, "X", [0.0, 1.0], "Y", **options),
+    "ite": lambda **options: ite(model, ARMS, "Y", evidence={k: v for k, v in EVIDENCE.items() if k != "Z"}, **options),
+    "dose_response": lambda **options: dose_response(model, {"X": [0.0, 1.0]}, "Y", **options),
     "risk_ratio": lambda **options: risk_ratio(model, ARMS, "Y", **options),
     "odds_ratio": lambda **options: odds_ratio(model, ARMS, "Y", **options),
     "cde": lambda **options: cde(model, ARMS, "Y", {"M": 1.0}, **options),
@@ -82,7 +82,7 @@ def test_with_hidden_causes_it_is_refused_where_it_is_required(verb):
 
 
 def test_an_individual_effect_rests_on_the_model():
-    estimate = ite(model, EVIDENCE, ARMS, "Y", data_graph=BACK_DOOR, seed=0)
+    estimate = ite(model, ARMS, "Y", evidence=EVIDENCE, data_graph=BACK_DOOR, seed=0)
     assert not estimate.basis.identified and isinstance(estimate.basis.witness, Conflict)
 
 
@@ -112,7 +112,11 @@ def test_the_basis_holds_estimand_or_hedge():
             QueryError,
             "named variables",
         ),
-        (lambda: ite(model, abduct(model, EVIDENCE), ARMS, "Y", data_graph=BACK_DOOR), QueryError, "abducted noise"),
+        (
+            lambda: ite(model, ARMS, "Y", evidence=abduct(model, EVIDENCE), data_graph=BACK_DOOR),
+            QueryError,
+            "abducted noise",
+        ),
         (
             lambda: ate(model, ARMS, "Y", data_graph=CausalGraph.from_edges([("X", "Z")])),
             UnknownVariableError,

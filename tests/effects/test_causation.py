@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.effects.causation import pn, pns, ps
-from causal_pyro_models.effects.population import Population
+from causal_pyro_models.effects.question import Question
 from causal_pyro_models.errors import CausalError, EvidenceError, InterventionError, QueryError, UnknownVariableError
 from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.program import inspect_model
 from causal_pyro_models.scm import zoo
 from causal_pyro_models.seeding import seeded
 
@@ -92,7 +93,7 @@ def test_decomposition_under_any_coupling():
 
 def shares(scm, seed):
     with seeded(seed):
-        world = Population.of(scm, None, None, None).draws({})[0]
+        world = Question("pn", inspect_model(scm)).units().worlds({})[0]
     x, y = world["X"], world["Y"]
     return float((x * y).double().mean()), float(((1 - x) * (1 - y)).double().mean())
 

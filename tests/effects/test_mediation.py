@@ -107,7 +107,7 @@ def test_paths_make_up_the_effects_they_are_named_after(seed):
         product = 1.0
         for edge in itertools.pairwise(path):
             product *= scm.weights[edge]
-        estimate = path_specific(scm, arms, outcome, [path], scm.graph, **options)
+        estimate = path_specific(scm, arms, outcome, [path], graph=scm.graph, **options)
         assert float(estimate.value) == pytest.approx(product, abs=1e-4)
 
 
@@ -198,5 +198,5 @@ def test_a_graph_that_is_stated_wins():
         pyro.sample("Y", dist.Normal(hidden + x, 1.0))
 
     graph = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "Y")])
-    stated = path_specific(model, ARMS, "Y", [("X", "M", "Y")], graph, num_samples=10, seed=0)
+    stated = path_specific(model, ARMS, "Y", [("X", "M", "Y")], graph=graph, num_samples=10, seed=0)
     assert float(stated.value) == pytest.approx(1.0, abs=1e-5)

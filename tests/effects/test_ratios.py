@@ -53,7 +53,7 @@ def test_curve_meets_its_closed_form_on_common_noise():
         pyro.sample("Y", dist.Normal(z + x**2, 1.0))
 
     grid = np.linspace(-2, 2, 9)
-    curve = dose_response(model, "X", grid, "Y", seed=0)
+    curve = dose_response(model, {"X": grid}, "Y", seed=0)
     assert curve.over == "X" and curve.labels == tuple(grid) and curve.value.shape == (9,)
     z = (curve.value - torch.as_tensor(grid**2)) / curve.standard_error
     assert float(z.abs().max()) < 4.9 and float(z.max() - z.min()) < 1e-3  # the same noise at every point
@@ -67,7 +67,7 @@ def test_curve_meets_its_closed_form_on_common_noise():
 def test_curve_of_observed_units_is_theirs():
     scm = zoo.linear.triangle()
     data = {"Z": [0.0, 1.0], "X": [1.0, 1.0], "Y": [2.0, 0.0]}
-    curve = dose_response(scm, "X", [1.0, 3.0], "Y", evidence=data, seed=0)
+    curve = dose_response(scm, {"X": [1.0, 3.0]}, "Y", evidence=data, seed=0)
     assert torch.allclose(curve.value, torch.tensor([1.0, 1.0 + 2 * 1.5]).double(), atol=1e-5)
     assert float(curve.standard_error.max()) == 0.0
 
@@ -170,7 +170,7 @@ BAD = {
     "model not callable": (lambda: ate(3, ARMS, "Y"), ModelError, "int"),
     "evidence needs a method": (lambda: ate(mixed, ARMS, "Y", evidence={"Y": [1.0]}), AbductionError, "method"),
     "evidence empty": (lambda: ate(mixed, ARMS, "Y", evidence=pd.DataFrame({"X": []})), EvidenceError, "empty"),
-    "ite without evidence": (lambda: ite(mixed, {}, ARMS, "Y"), EvidenceError, "ite needs evidence"),
+    "ite without evidence": (lambda: ite(mixed, ARMS, "Y", evidence={}), EvidenceError, "ite needs evidence"),
     "att of a function": (lambda: att(mixed, {"X": (0.0, abs)}, "Y"), InterventionError, "'X' must be a number"),
     "att of the impossible": (lambda: att(binary, {"X": (0.0, 2.0)}, "Y"), EvidenceError, "'X'"),
     "att of nobody": (
@@ -193,12 +193,12 @@ BAD = {
         EvidenceError,
         "1 units in the subgroup 1",
     ),
-    "grid empty": (lambda: dose_response(mixed, "X", [], "Y"), QueryError, "'X'"),
-    "grid of NaN": (lambda: dose_response(mixed, "X", [0.0, math.nan], "Y"), QueryError, "'X'"),
-    "grid of words": (lambda: dose_response(mixed, "X", ["a"], "Y"), QueryError, "'X'"),
-    "grid a number": (lambda: dose_response(mixed, "X", 1.0, "Y"), QueryError, "'X'"),
-    "curve of an unknown": (lambda: dose_response(mixed, "Q", [1.0], "Y"), UnknownVariableError, "'Q'"),
-    "curve of the outcome": (lambda: dose_response(mixed, "Y", [1.0], "Y"), QueryError, "'Y' is both"),
+    "grid empty": (lambda: dose_response(mixed, {"X": []}, "Y"), QueryError, "'X'"),
+    "grid of NaN": (lambda: dose_response(mixed, {"X": [0.0, math.nan]}, "Y"), QueryError, "'X'"),
+    "grid of words": (lambda: dose_response(mixed, {"X": ["a"]}, "Y"), QueryError, "'X'"),
+    "grid a number": (lambda: dose_response(mixed, {"X": 1.0}, "Y"), QueryError, "'X'"),
+    "curve of an unknown": (lambda: dose_response(mixed, {"Q": [1.0]}, "Y"), UnknownVariableError, "'Q'"),
+    "curve of the outcome": (lambda: dose_response(mixed, {"Y": [1.0]}, "Y"), QueryError, "'Y' is both"),
     "ratio of means": (lambda: risk_ratio(mixed, ARMS, "Y"), QueryError, "'Y' must be 0 or 1"),
     "risk of zero": (lambda: risk_ratio(never, ARMS, "Y"), EvidenceError, "no unit has the outcome"),
     "odds of zero": (lambda: odds_ratio(never, ARMS, "Y"), EvidenceError, "none"),

@@ -36,8 +36,8 @@ class Conjugate:
     scale: float = 1.0
     use_evidence: bool = True
 
-    def draw(self, target, relevant, num_samples):
-        x = target.data["X"]
+    def draw(self, conditioned, relevant, num_samples):
+        x = conditioned.evidence["X"]
         n = x.shape[-1] if self.latent == "mu" else 1
         total = x.sum(-1, keepdim=True) if self.latent == "mu" else x
         mean, sd = (total / (n + 1), (n + 1) ** -0.5) if self.use_evidence else (torch.zeros_like(total), 1.0)
@@ -185,7 +185,7 @@ def test_observed_model_is_refused():
 
 
 def test_draws_that_are_not_finite_are_refused():
-    def nan(target, relevant, num_samples):
+    def nan(conditioned, relevant, num_samples):
         return Posterior({"mu": torch.full((num_samples, 1), torch.nan)})
 
     broken = type("Broken", (), {"draw": staticmethod(nan)})()

@@ -97,7 +97,7 @@ class Exogenize(Messenger):
             except EvidenceError:
                 check_possible(name, fn, value)  # which says more
                 raise
-        infer: Any = {**NOISE, "_deterministic": True}
+        infer: Any = {**NOISE, "bijective": law.bijective, "_deterministic": True}
         pyro.sample(noise_name(name), delta(u, law.noise.event_dim), obs=u, infer=infer)
 
     def _pyro_post_sample(self, msg: Any) -> None:

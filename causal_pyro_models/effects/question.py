@@ -1,0 +1,224 @@
+"""How an effect is asked for: the keywords that all verbs share, checked once, and the work that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any, TypedDict
+
+import torch
+
+from causal_pyro_models.effects.outcomes import Outcome
+from causal_pyro_models.effects.queries import BOUNDS
+from causal_pyro_models.effects.units import Effect, Interval, Means, Units, difference, symmetric
+from causal_pyro_models.errors import NotIdentifiableError, QueryError, suggestion, unknown_variable
+from causal_pyro_models.estimate import Basis, Estimate
+from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.identify import identify
+from causal_pyro_models.identification.query import Query
+from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abducted
+from causal_pyro_models.inference.draws import Noise
+from causal_pyro_models.inference.guides import Guide
+from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.prediction import check_abducted
+from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.scm.handlers.interventions import Do, Treatment
+from causal_pyro_models.scm.sites import Model
+from causal_pyro_models.seeding import seeded
+from causal_pyro_models.validation import checked_arms, checked_count, checked_level
+
+SIMULATED_UNITS = 10_000
+
+
+class Options(TypedDict, total=False):
+    """The keywords that every effect takes, all of them optional.
+
+    Attributes:
+        evidence: data on units, see :func:`abduct`, or the :class:`Noise` that it came to: the effect is then that on
+            these units, and has a posterior. By default it is the effect in the population that the model describes.
+        method: how the noise of unobserved sites is abducted; see :func:`abduct`.
+        num_samples: simulated units (default 10,000); with evidence, posterior draws (default 1,000, or a single one
+            where the evidence determines the noise); without evidence on a model with plates, draws of it (1,000).
+        level: probability of the interval (default 0.95).
+        seed: makes the draws reproducible and leaves the global random state untouched.
+        data_graph: the graph of what is measured, with a bidirected edge for each hidden common cause. The estimate
+            then says, in its ``basis`` and when printed, whether data determine the effect or the answer rests on the
+            form of the model.
+        require_identified: whether to refuse an answer that data do not determine (default False).
+
+    Raises:
+        AbductionError: an unobserved site has evidence downstream and no method was given.
+        EvidenceError: evidence that the model cannot have produced.
+        InterventionError: a treatment that is not a pair, or that its site cannot take.
+        ModelError: a model that does not run, or an outcome that is not finite.
+        NotIdentifiableError: data do not determine the effect, and it was required; with the hedge, and what bounds
+            there are.
+        QueryError: a keyword that there is not, an outcome that is set by the treatment or has no single number, or
+            too few draws.
+        UnknownVariableError: a name that no site has.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import ate, risk_ratio
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Bernoulli(0.5))
+        ...     pyro.sample("Y", dist.Bernoulli(0.2 + 0.3 * x))
+        >>> options: Options = {"num_samples": 100_000, "level": 0.9, "seed": 0}
+        >>> ate(model, {"X": (0.0, 1.0)}, "Y", **options)  # exactly 0.3
+        ate = 0.2994 ± 0.0014 (90% interval 0.2970 to 0.3018)
+        >>> risk_ratio(model, {"X": (0.0, 1.0)}, "Y", **options)  # exactly 2.5
+        risk_ratio = 2.496 ± 0.014 (90% interval 2.474 to 2.519)
+    """
+
+    evidence: Any
+    method: Method | Guide | None
+    num_samples: int | None
+    level: float
+    seed: int | None
+    data_graph: CausalGraph | None
+    require_identified: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about the effects of a model: its options with their defaults, checked, and what answers share.
+
+    Attributes:
+        name: of the effect.
+        program: the inspected model.
+        evidence, method, num_samples, level, seed, data_graph, require_identified: see :class:`Options`.
+    """
+
+    name: str
+    program: Program
+    evidence: Any = None
+    method: Method | Guide | None = None
+    num_samples: int | None = None
+    level: float = 0.95
+    seed: int | None = None
+    data_graph: CausalGraph | None = None
+    require_identified: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_samples is not None:
+            checked_count(self.num_samples, "num_samples", 2)
+        object.__setattr__(self, "level", checked_level(self.level))
+        if isinstance(self.evidence, Noise):
+            check_abducted(self.method, self.num_samples)
+        if not isinstance(self.require_identified, bool):
+            raise QueryError(f"require_identified must be True or False, got {self.require_identified!r:.80}.")
+        if self.data_graph is None and self.require_identified:
+            raise QueryError("require_identified needs the graph of the data: pass data_graph=CausalGraph(...).")
+        if not isinstance(self.data_graph, CausalGraph | None):
+            raise QueryError(f"data_graph must be a CausalGraph, got {type(self.data_graph).__name__}.")
+
+    @property
+    def informed(self) -> bool:
+        """Whether anything was observed, as evidence or in the model itself."""
+        nothing = self.evidence is None or (isinstance(self.evidence, Mapping) and not self.evidence)
+        return not nothing or bool(self.program.observed)
+
+    def arms(self, treatment: Treatment) -> tuple[Do, Do]:
+        """The interventions of the control and of the treated world.
+
+        Raises:
+            InterventionError: the treatment is not a dict from site to a pair (control, treated).
+            UnknownVariableError: a name that no site has.
+        """
+        pairs = checked_arms(treatment)
+        for name in pairs:
+            if name not in self.program.sites:
+                raise unknown_variable(name, self.program.sites, "site")
+        return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
+
+    def basis(self, queries: Callable[..., Sequence[Query]], *about: object) -> Basis | None:
+        """What the answer rests on; None where no graph of the data is given.
+
+        Args:
+            queries: makes the queries, all of which have to be identifiable, of what is asked ``about``.
+
+        Raises:
+            NotIdentifiableError: with the hedge, where identification is required.
+            QueryError: a question that no query of a graph is.
+        """
+        if self.data_graph is None:
+            return None
+        found = queries(*about)
+        text = " and ".join(str(query) for query in found)
+        try:
+            return Basis(text, tuple(identify(self.data_graph, query) for query in found))
+        except NotIdentifiableError as error:
+            if self.require_identified:
+                raise NotIdentifiableError(
+                    f"{error} Without require_identified=True the answer rests on the form of the model. Of discrete "
+                    f"data, bounds that hold without it: causal_pyro_models.identification.{BOUNDS[self.name]}.",
+                    error.witness,
+                ) from None
+            return Basis(text, (), error.witness, str(error))
+
+    def units(self) -> Units:
+        """The units of the evidence; without any, simulated ones (and parameters from their prior)."""
+        program = self.program
+        if isinstance(self.evidence, Noise):
+            return Units(program, self.evidence, True)
+        if self.informed:
+            evidence = {} if self.evidence is None else self.evidence
+            noise = abducted(program, evidence, self.method, self.num_samples, unless_exact=DEFAULT_DRAWS)
+            return Units(program, noise, True)
+        draws = self.num_samples or (DEFAULT_DRAWS if program.plated else SIMULATED_UNITS)
+        return Units(program, abducted(program, {}, self.method, draws), bool(program.parameters))
+
+    def units_given(self, values: Mapping[str, Any]) -> Units:
+        """Simulated units that have the given values; several values are as many populations."""
+        method, draws = self.method or ImportanceSampling(), self.num_samples or SIMULATED_UNITS
+        return Units(self.program, abducted(self.program, values, method, draws), False)
+
+    def answer(
+        self,
+        means: Means,
+        effect: Effect,
+        basis: Basis | None,
+        interval: Interval = symmetric,
+        over: str | None = None,
+        labels: Sequence[Any] = (),
+    ) -> Estimate:
+        """An effect of means with its uncertainty.
+
+        Args:
+            means: over the units, or of each.
+            effect: what they come to.
+            basis: from :meth:`basis`.
+            interval: its form where the draws are simulated units.
+            over, labels: what the entries of the effect are; none for a scalar.
+        """
+        value, error, ends, draws = means.effect(effect, self.level, interval)
+        return Estimate(
+            self.name, value, error, ends, self.level, draws, means.log_weights, None, over, tuple(labels), basis
+        )
+
+    def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
+        """The mean difference of an outcome between two worlds."""
+        units = self.units()
+        return self.answer(units.means(units.outcomes(outcome, control, treated)), difference, basis)
+
+
+@contextmanager
+def asked(verb: Callable[..., Estimate], model: Model, options: Options) -> Iterator[Question]:
+    """A question about the effects of a model, open under its seed and without gradients.
+
+    Raises:
+        ModelError: see :func:`inspect_model`.
+        QueryError: an option that there is not, or of a value that it cannot have.
+    """
+    own = [name for name in signature(verb).parameters if name != "options"]
+    known = [*own, *Options.__annotations__]
+    for keyword in options:
+        if keyword not in Options.__annotations__:
+            raise QueryError(
+                f"{verb.__name__} has no argument {keyword!r}.{suggestion(keyword, known)} The arguments are: "
+                f"{', '.join(known)}."
+            )
+    with seeded(options.get("seed")), torch.no_grad():
+        yield Question(verb.__name__, inspect_model(model), **options)
