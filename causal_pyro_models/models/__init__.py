@@ -4,6 +4,7 @@
 """
 
 from causal_pyro_models.models.files import load, save
+from causal_pyro_models.models.networks.expansion import encoded
 from causal_pyro_models.models.networks.noise import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
 from causal_pyro_models.models.networks.regression import Linear, Network, Smooth
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
@@ -46,6 +47,7 @@ __all__ = [
     "Uniform",
     "VAENode",
     "VectorFlowNode",
+    "encoded",
     "load",
     "register",
     "save",

@@ -17,6 +17,7 @@ from causal_pyro_models.scm.checks import Check, Report
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, mechanism, unregistered
 from causal_pyro_models.scm.mechanisms.samples import (
     chi_square,
+    draw,
     jacobian,
     kolmogorov,
     kolmogorov_limit,
@@ -128,14 +129,6 @@ def check_mechanism(
             suite.check_noise_gradient()
             suite.check_parameter_gradient()
     return suite.report
-
-
-def draw(distribution: Distribution, *sample_shape: int) -> Tensor:
-    """Draws of any distribution; some of Pyro's wrappers can only be called."""
-    shape = torch.Size(sample_shape)
-    with torch.no_grad():
-        value: Tensor = distribution(shape) if callable(distribution) else distribution.sample(shape)
-    return value
 
 
 class _Suite:

@@ -7,7 +7,17 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from causal_pyro_models.scm.mechanisms.registry import Distribution
+
 RARE = 20  # draws of a value, below which the chi-square pools it with others
+
+
+def draw(distribution: Distribution, *sample_shape: int) -> Tensor:
+    """Draws of any distribution; some of Pyro's wrappers can only be called."""
+    shape = torch.Size(sample_shape)
+    with torch.no_grad():
+        value: Tensor = distribution(shape) if callable(distribution) else distribution.sample(shape)
+    return value
 
 
 def kolmogorov(a: Tensor, b: Tensor) -> float:
@@ -66,9 +76,10 @@ def jacobian(forward: Callable[[Tensor], Tensor], u: Tensor, event_dim: int) -> 
         >>> value, slope.shape
         (tensor([1., 1., 1.]), torch.Size([3, 1, 1]))
     """
-    u = u.detach().clone().requires_grad_()
-    x = forward(u)
     batch = u.shape[: u.dim() - event_dim]
-    flat = x.reshape(*batch, -1)
-    rows = [torch.autograd.grad(flat[..., j].sum(), u, retain_graph=True)[0] for j in range(flat.shape[-1])]
+    with torch.enable_grad():
+        u = u.detach().clone().requires_grad_()
+        x = forward(u)
+        flat = x.reshape(*batch, -1)
+        rows = [torch.autograd.grad(flat[..., j].sum(), u, retain_graph=True)[0] for j in range(flat.shape[-1])]
     return x.detach(), torch.stack([row.reshape(*batch, -1) for row in rows], -2)
