@@ -258,7 +258,20 @@ def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
 
 
 def encoded(kinds: Mapping[str, Variable], values: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
-    """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none."""
+    """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none.
+
+    Args:
+        kinds: what the variables are.
+        values: a value ``(..., *event)`` for each of them.
+        dtype: of the features.
+
+    Example:
+        >>> from causal_pyro_models import Categorical, Positive
+        >>> values = {"dose": torch.tensor([1.0, 1.0]), "site": torch.tensor([0, 2])}
+        >>> encoded({"dose": Positive(), "site": Categorical(3)}, values, torch.float32)
+        tensor([[0., 1., 0., 0.],
+                [0., 0., 0., 1.]])
+    """
     if not kinds:
         return torch.empty(0, dtype=dtype)
     features = [kind.features(name, values[name]).to(dtype) for name, kind in kinds.items()]
