@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from causal_pyro_models.errors import CausalError as CausalError, CausalWarning as CausalWarning
     from causal_pyro_models.estimate import Basis as Basis, Estimate as Estimate
     from causal_pyro_models.estimators import aipw as aipw, g_formula as g_formula, ipw as ipw
+    from causal_pyro_models.evaluation import check_model as check_model
     from causal_pyro_models.graph import (
         CausalGraph as CausalGraph,
         adjustment_sets as adjustment_sets,
@@ -129,6 +130,7 @@ _HOMES = {
     ),
     "effects": ("ate att cate cde dose_response ett ite nde nie odds_ratio path_specific pn pns ps risk_ratio"),
     "estimators": "aipw g_formula ipw",
+    "evaluation": "check_model",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 __all__ = ["__version__", *_HOME]

@@ -6,7 +6,17 @@ Effects of a model that is already there belong in ``effects``; what is identifi
 from causal_pyro_models.estimators.augmented import aipw
 from causal_pyro_models.estimators.learners import LeastSquares, LogisticRegression
 from causal_pyro_models.estimators.standardisation import g_formula
-from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod
+from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod, Statistic, estimated
 from causal_pyro_models.estimators.weighting import ipw
 
-__all__ = ["Bootstrap", "DeltaMethod", "LeastSquares", "LogisticRegression", "aipw", "g_formula", "ipw"]
+__all__ = [
+    "Bootstrap",
+    "DeltaMethod",
+    "LeastSquares",
+    "LogisticRegression",
+    "Statistic",
+    "aipw",
+    "estimated",
+    "g_formula",
+    "ipw",
+]

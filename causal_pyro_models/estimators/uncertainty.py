@@ -16,7 +16,22 @@ from causal_pyro_models.validation import checked_count, checked_level
 
 
 class Statistic(ABC):
-    """A number that is computed from the rows of a data set."""
+    """A number that is computed from the rows of a data set.
+
+    Attributes:
+        size: the number of rows.
+
+    Example:
+        >>> class Mean(Statistic):
+        ...     def __init__(self, column):
+        ...         self.column, self.size = np.asarray(column), len(column)
+        ...     def value(self, rows):
+        ...         return float(self.column[rows].mean())
+        ...     def influence(self):
+        ...         return self.column - self.column.mean()
+        >>> estimated("mean", Mean([1.0, 2.0, 3.0, 6.0]), DeltaMethod(), 0.95, seed=0)
+        mean = 3.0 ± 1.1 (95% interval 0.9 to 5.1)
+    """
 
     size: int
 
@@ -87,7 +102,19 @@ Uncertainty = Bootstrap | DeltaMethod
 
 
 def estimated(name: str, statistic: Statistic, uncertainty: Uncertainty, level: float, seed: int | None) -> Estimate:
-    """The value of a statistic on all rows, with its uncertainty."""
+    """The value of a statistic on all rows, with its uncertainty.
+
+    Args:
+        name: what is estimated.
+        statistic: the number; see :class:`Statistic` for an example.
+        uncertainty: ``Bootstrap(...)``, or ``DeltaMethod()`` where the statistic knows its influence function.
+        level: probability of the interval.
+        seed: of the bootstrap.
+
+    Raises:
+        QueryError: a setting out of its range, or the delta method for a statistic without an influence function.
+        DataError: more than one in ten resamples gives no number.
+    """
     level = checked_level(level)
     if not isinstance(uncertainty, Bootstrap | DeltaMethod):
         raise QueryError(f"uncertainty must be Bootstrap(...) or DeltaMethod(), got {uncertainty!r:.80}.")

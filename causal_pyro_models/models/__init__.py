@@ -4,6 +4,7 @@
 """
 
 from causal_pyro_models.models.files import load, save
+from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.functions import Linear, Network, Smooth
 from causal_pyro_models.models.networks.laws import Gaussian, Laplace, Learned, Logistic, StudentT, Uniform
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
@@ -46,6 +47,7 @@ __all__ = [
     "Uniform",
     "VAENode",
     "VectorFlowNode",
+    "encoded",
     "load",
     "register",
     "save",

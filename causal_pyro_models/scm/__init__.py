@@ -1,4 +1,7 @@
-"""Structural causal models as Pyro programs: mechanisms with explicit noise, handlers, models with known truth."""
+"""Structural causal models as Pyro programs: mechanisms with explicit noise, handlers, models with known truth.
+
+What holds of any one program belongs here; families that learn belong in ``models``, the verbs in ``inference``.
+"""
 
 from causal_pyro_models.scm.handlers import exogenize, intervene, potential
 from causal_pyro_models.scm.mechanisms import (
@@ -6,8 +9,10 @@ from causal_pyro_models.scm.mechanisms import (
     Mechanism,
     MechanismReport,
     check_mechanism,
+    checked_value,
     mechanism,
     quantile,
+    standard,
 )
 
 __all__ = [
@@ -15,9 +20,11 @@ __all__ = [
     "Mechanism",
     "MechanismReport",
     "check_mechanism",
+    "checked_value",
     "exogenize",
     "intervene",
     "mechanism",
     "potential",
     "quantile",
+    "standard",
 ]

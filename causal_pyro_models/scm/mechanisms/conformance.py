@@ -4,56 +4,51 @@ import contextlib
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import scipy.stats
 import torch
 from pyro.distributions.torch_distribution import MaskedDistribution
 from torch import Tensor
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import EvidenceError, MechanismError
+from causal_pyro_models.scm.checks import Check, Report
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, mechanism, unregistered
+from causal_pyro_models.scm.mechanisms.samples import (
+    chi_square,
+    draw,
+    jacobian,
+    kolmogorov,
+    kolmogorov_limit,
+    normal_limit,
+    ranks,
+)
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
 FALSE_ALARM = 1e-7  # of one statistical test: a suite of 100 of them on a sound mechanism fails once in 10^5 runs
+KOLMOGOROV, NORMAL = kolmogorov_limit(FALSE_ALARM), normal_limit(FALSE_ALARM)
 SMALL = 64  # draws for the checks that differentiate
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check that passed: its worst figure and the limit for it."""
+@dataclass(repr=False)
+class MechanismReport(Report):
+    """What :func:`check_mechanism` measured; every check in it passed.
 
-    name: str
-    figure: float
-    limit: float
-
-
-@dataclass
-class MechanismReport:
-    """What :func:`check_mechanism` measured; every check in it passed."""
-
-    distribution: str
-    checks: list[Check] = field(default_factory=list)
+    Example:
+        >>> import pyro.distributions as dist
+        >>> report = check_mechanism(dist.Normal(torch.tensor([0.0, 5.0]), 2.0))
+        >>> report["round trip"].passed, len(report.checks)
+        (True, 12)
+    """
 
     def add(self, name: str, figure: float | Tensor, limit: float, failure: str) -> None:
         """Record a check, or raise if its figure is over the limit or is no number."""
-        figure = float(torch.as_tensor(figure).detach())
-        if not figure <= limit:
-            raise MechanismError(
-                f"the mechanism of {self.distribution} fails the check '{name}': {failure} "
-                f"(found {figure:.3g}, the limit is {limit:.3g})."
-            )
-        self.checks.append(Check(name, figure, limit))
-
-    def __getitem__(self, name: str) -> Check:
-        return next(check for check in self.checks if check.name == name)
-
-    def __repr__(self) -> str:
-        rows = [f"  {c.name:<24} {c.figure:>10.3g}  (limit {c.limit:.3g})" for c in self.checks]
-        return "\n".join([f"{self.distribution}: {len(self.checks)} checks passed", *rows])
+        check = Check(name, float(torch.as_tensor(figure).detach()), limit, failure)
+        if not check.passed:
+            raise MechanismError(f"the mechanism of {self.subject} fails {check}.")
+        self.checks.append(check)
 
 
 def check_mechanism(
@@ -129,18 +124,11 @@ def check_mechanism(
         suite.check_laws()
         suite.check_strata()
         if not suite.discrete:
+            suite.check_slope()
             suite.check_density()
             suite.check_noise_gradient()
             suite.check_parameter_gradient()
     return suite.report
-
-
-def draw(distribution: Distribution, *sample_shape: int) -> Tensor:
-    """Draws of any distribution; some of Pyro's wrappers can only be called."""
-    shape = torch.Size(sample_shape)
-    with torch.no_grad():
-        value: Tensor = distribution(shape) if callable(distribution) else distribution.sample(shape)
-    return value
 
 
 class _Suite:
@@ -226,18 +214,18 @@ class _Suite:
 
     def check_laws(self) -> None:
         u, v = self._flat(self.u, self.noise), self._flat(self.v, self.noise)
-        worst = max(_kolmogorov(a, b) for a, b in _pairs(u, v))
-        self.report.add("noise law", worst, _kolmogorov_limit(), "abducted noise does not follow the noise law")
-        score = _normal_ranks(u)
+        worst = max(kolmogorov(a, b) for a, b in _pairs(u, v))
+        self.report.add("noise law", worst, KOLMOGOROV, "abducted noise does not follow the noise law")
+        score = torch.special.ndtri(ranks(u))
         if u.shape[-1] > 1:
             squares = (score.square() - 1) / math.sqrt(2)
             for name, s in (("correlation", score), ("correlation of squares", squares)):
                 z = torch.einsum("nbi,nbj->ij", s, s) / math.sqrt(s.shape[0] * s.shape[1])
                 worst = float((z - torch.diag(z.diagonal())).abs().max())
-                self.report.add(name, worst, _normal_limit(), "coordinates of abducted noise depend on each other")
+                self.report.add(name, worst, NORMAL, "coordinates of abducted noise depend on each other")
         x, y = self._flat(self.x, self.distribution), self._flat(self.y, self.distribution)
-        test = _chi_square if self.discrete else _kolmogorov
-        limit = _normal_limit() if self.discrete else _kolmogorov_limit()
+        test = chi_square if self.discrete else kolmogorov
+        limit = NORMAL if self.discrete else KOLMOGOROV
         worst = max(test(a, b) for a, b in _pairs(x, y))
         self.report.add("pushforward", worst, limit, "forward does not push the noise law to the distribution")
 
@@ -252,43 +240,37 @@ class _Suite:
             edges = x.quantile(torch.linspace(0, 1, 7, dtype=x.dtype)[1:-1])
             strata = [(torch.bucketize(x, edges) == k, torch.bucketize(y, edges) == k) for k in range(6)]
         kept = [(i, j) for i, j in strata if min(i.sum(), j.sum()) >= 50]
-        worst = max((_kolmogorov(u[i, k], v[j, k]) for i, j in kept for k in range(u.shape[-1])), default=0.0)
-        self.report.add("posterior", worst, _kolmogorov_limit(), "given the value, abducted noise has the wrong law")
+        worst = max((kolmogorov(u[i, k], v[j, k]) for i, j in kept for k in range(u.shape[-1])), default=0.0)
+        self.report.add("posterior", worst, KOLMOGOROV, "given the value, abducted noise has the wrong law")
 
-    def _jacobian(self) -> tuple[Tensor, Tensor, Tensor]:
-        """A few values, their noise, and the derivative of the value in the noise: draws, batch, event of each."""
-        u = self.u[:SMALL].clone().requires_grad_()
-        x = self.mechanism.forward(u)
-        flat = self._flat(x, self.distribution)
-        rows = [torch.autograd.grad(flat[..., j].sum(), u, retain_graph=True)[0] for j in range(flat.shape[-1])]
-        jacobian = torch.stack([self._flat(row, self.noise) for row in rows], -2)
-        self.report.add(
-            "finite gradient", (~torch.isfinite(jacobian)).sum(), 0, "the derivative of the value in the noise"
-        )
-        return x.detach(), u.detach(), jacobian
+    def check_slope(self) -> None:
+        """A few values and the derivative of each in its noise: draws, batch, event of both."""
+        self.few = self.u[:SMALL]
+        value, slope = jacobian(self.mechanism.forward, self.few, len(self.noise.event_shape))
+        self.value, self.slope = value, slope.reshape(len(self.few), -1, *slope.shape[-2:])
+        wrong = (~torch.isfinite(slope)).sum()
+        self.report.add("finite gradient", wrong, 0, "the derivative of the value in the noise is not finite")
 
     def check_density(self) -> None:
         if not self.mechanism.bijective:
             return
-        x, u, jacobian = self._jacobian()
-        size = jacobian.shape[-1]
-        square = jacobian[..., :size, :].double()  # on a simplex, the density is that of all parts but the last
+        size = self.slope.shape[-1]
+        square = self.slope[..., :size, :].double()  # on a simplex, the density is that of all parts but the last
         volume = torch.linalg.slogdet(square).logabsdet
-        expected = self.distribution.log_prob(x).reshape(volume.shape)
-        found = self.noise.log_prob(u).reshape(volume.shape) - volume
+        expected = self.distribution.log_prob(self.value).reshape(volume.shape)
+        found = self.noise.log_prob(self.few).reshape(volume.shape) - volume
         limit = 2e-3 if self.x.dtype == torch.float32 else 1e-6
         error = ((found - expected).abs() / (1 + expected.abs())).max()
         self.report.add("density", error, limit, "log p(x) is not log p(u) - log |dx/du|")
 
     def check_noise_gradient(self) -> None:
         """The directional derivative against a central difference; by its median, since a flow may have kinks."""
-        _, u, jacobian = self._jacobian()
         single = self.x.dtype == torch.float32
-        direction = (1e-2 if single else 1e-6) * self._flat(torch.randn_like(u), self.noise)
-        step = direction.reshape(u.shape)
-        ends = [self._flat(self.mechanism.forward(u + sign * step).detach(), self.distribution) for sign in (1, -1)]
+        direction = (1e-2 if single else 1e-6) * self._flat(torch.randn_like(self.few), self.noise)
+        step = direction.reshape(self.few.shape)
+        ends = [self._flat(self.mechanism.forward(self.few + s * step).detach(), self.distribution) for s in (1, -1)]
         difference = (ends[0] - ends[1]).double() / 2
-        slope = (jacobian.double() @ direction.double().unsqueeze(-1)).squeeze(-1)
+        slope = (self.slope.double() @ direction.double().unsqueeze(-1)).squeeze(-1)
         error = ((slope - difference).abs() / (slope.abs() + 1e-3 * direction.abs().mean() * self.spread)).nanmedian()
         limit = 1e-2 if single else 1e-5
         self.report.add("gradient in the noise", error, limit, "it differs from a finite difference")
@@ -368,40 +350,3 @@ def _pairs(a: Tensor, b: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         if a.shape[1] > 1:
             for i in range(min(a.shape[1], 16)):
                 yield a[:, i, k], b[:, i, k]
-
-
-def _kolmogorov(a: Tensor, b: Tensor) -> float:
-    """The two-sample Kolmogorov-Smirnov distance, scaled so that its law does not depend on the sample sizes."""
-    both = torch.cat([a, b]).unique()
-    gap = torch.searchsorted(a.sort().values, both, right=True) / len(a)
-    gap = gap - torch.searchsorted(b.sort().values, both, right=True) / len(b)
-    return float(gap.abs().max()) * math.sqrt(len(a) * len(b) / (len(a) + len(b)))
-
-
-def _kolmogorov_limit() -> float:
-    return math.sqrt(-math.log(FALSE_ALARM / 2) / 2)
-
-
-def _chi_square(a: Tensor, b: Tensor) -> float:
-    """The two-sample chi-square of integer values as a normal deviate, rare values pooled into one cell."""
-    values, index = torch.cat([a, b]).unique(return_inverse=True)
-    table = torch.stack([torch.bincount(i, minlength=len(values)) for i in index.split([len(a), len(b)])]).double()
-    rare = table.sum(0) < 20
-    table = torch.cat([table[:, ~rare], table[:, rare].sum(1, keepdim=True)], 1)
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2:
-        return 0.0
-    expected = table.sum(1, keepdim=True) * table.sum(0) / table.sum()
-    statistic = float(((table - expected).square() / expected).sum())
-    return float(scipy.stats.norm.isf(scipy.stats.chi2.sf(statistic, table.shape[1] - 1)))
-
-
-def _normal_limit() -> float:
-    return float(scipy.stats.norm.isf(FALSE_ALARM / 2))
-
-
-def _normal_ranks(u: Tensor) -> Tensor:
-    """Standard normal scores of the ranks along the draws."""
-    ranks = u.argsort(0).argsort(0).double()
-    score: Tensor = torch.special.ndtri((ranks + 0.5) / len(u))
-    return score

@@ -11,7 +11,7 @@ from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 from causal_pyro_models.errors import MechanismError
 from causal_pyro_models.scm.mechanisms.discrete import gumbel_law
 from causal_pyro_models.scm.mechanisms.quantiles import finite, standard_score
-from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, evidence, mechanism, standard
+from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, checked_value, mechanism, standard
 
 
 def _location_scale(family: Callable[..., Distribution]) -> Callable[[Distribution], Mechanism]:
@@ -20,7 +20,7 @@ def _location_scale(family: Callable[..., Distribution]) -> Callable[[Distributi
         return Mechanism(
             standard(family, loc, 0, 1),
             lambda u: (loc + scale * u).to(loc.dtype),
-            lambda x: (evidence(distribution, x) - loc) / scale,
+            lambda x: (checked_value(distribution, x) - loc) / scale,
         )
 
     return build
@@ -51,7 +51,7 @@ def _exponential(distribution: td.Exponential) -> Mechanism:
 
 
 def _scale(distribution: Distribution, noise: Distribution, scale: Tensor) -> Mechanism:
-    return Mechanism(noise, lambda u: (scale * u).to(scale.dtype), lambda x: evidence(distribution, x) / scale)
+    return Mechanism(noise, lambda u: (scale * u).to(scale.dtype), lambda x: checked_value(distribution, x) / scale)
 
 
 @mechanism.register(td.Uniform)
@@ -60,7 +60,7 @@ def _uniform(distribution: td.Uniform) -> Mechanism:
     return Mechanism(
         standard(dist.Uniform, low, 0, 1),
         lambda u: (low + width * u).to(low.dtype),
-        lambda x: ((evidence(distribution, x) - low) / width).clamp(0, 1),
+        lambda x: ((checked_value(distribution, x) - low) / width).clamp(0, 1),
     )
 
 
@@ -72,7 +72,7 @@ def _multivariate_normal(distribution: td.MultivariateNormal) -> Mechanism:
         standard(dist.Normal, loc, 0, 1).to_event(1),
         lambda u: (loc + (scale_tril.to(u.dtype) @ u.unsqueeze(-1)).squeeze(-1)).to(loc.dtype),
         lambda x: torch.linalg.solve_triangular(
-            scale_tril, (evidence(distribution, x) - loc).unsqueeze(-1), upper=False
+            scale_tril, (checked_value(distribution, x) - loc).unsqueeze(-1), upper=False
         ).squeeze(-1),
     )
 
@@ -85,7 +85,7 @@ def _kumaraswamy(distribution: td.Kumaraswamy) -> Mechanism:
     return Mechanism(
         standard(dist.Exponential, a, 1),
         lambda e: (-torch.expm1(-e / b)).pow(1 / a).to(dtype),
-        lambda x: -b * (-torch.expm1(a * evidence(distribution, x).double().log())).log(),
+        lambda x: -b * (-torch.expm1(a * checked_value(distribution, x).double().log())).log(),
     )
 
 
@@ -101,7 +101,7 @@ def _generalized_pareto(distribution: td.GeneralizedPareto) -> Mechanism:
         return (loc + scale * torch.where(flat, series, torch.expm1(safe * e) / safe)).to(distribution.loc.dtype)
 
     def abduct(x: Tensor) -> Tensor:
-        z = (evidence(distribution, x) - loc) / scale
+        z = (checked_value(distribution, x) - loc) / scale
         return torch.where(flat, z * (1 - c * z / 2 * (1 - c * z * 2 / 3)), torch.log1p(safe * z) / safe)
 
     return Mechanism(standard(dist.Exponential, loc, 1), forward, abduct)
@@ -120,7 +120,7 @@ def _asymmetric_laplace(distribution: dist.AsymmetricLaplace) -> Mechanism:
         return x.to(distribution.loc.dtype)
 
     def abduct(x: Tensor) -> Tensor:
-        z = evidence(distribution, x) - loc
+        z = checked_value(distribution, x) - loc
         low = torch.special.ndtri((log_left + z.clamp(max=0) / left).exp())
         high = -torch.special.ndtri((log_right - z.clamp(min=0) / right).exp())
         return finite(torch.where(z < 0, low, high))
@@ -134,7 +134,7 @@ def _logit_relaxed_bernoulli(distribution: LogitRelaxedBernoulli) -> Mechanism:
     return Mechanism(
         standard(dist.Logistic, logits, 0, 1),
         lambda e: ((logits + e) / temperature).to(logits.dtype),
-        lambda x: evidence(distribution, x) * temperature - logits,
+        lambda x: checked_value(distribution, x) * temperature - logits,
     )
 
 
@@ -144,7 +144,7 @@ def _relaxed_categorical(distribution: ExpRelaxedCategorical) -> Mechanism:
     logits, temperature = distribution.logits.double(), distribution.temperature.double().unsqueeze(-1)
 
     def abduct(x: Tensor) -> Tensor:
-        g = evidence(distribution, x) * temperature - logits
+        g = checked_value(distribution, x) * temperature - logits
         total = dist.Gamma(torch.full_like(g[..., 0], g.shape[-1]), 1.0).sample()
         return g + torch.logsumexp(-g, -1, keepdim=True) - total.log().unsqueeze(-1)
 

@@ -18,7 +18,7 @@ from causal_pyro_models.scm.mechanisms.quantiles import normal_cdf, normal_score
 from causal_pyro_models.scm.mechanisms.registry import (
     Distribution,
     Mechanism,
-    evidence,
+    checked_value,
     mechanism,
     quantile,
     unregistered,
@@ -180,7 +180,7 @@ def count_mechanism(distribution: Distribution) -> Mechanism:
     law = counts(distribution)
 
     def abduct(x: Tensor) -> Tensor:
-        k = evidence(distribution, x).double()
+        k = checked_value(distribution, x).double()
         below = torch.where(k > 0, law.score((k - 1).clamp(min=0), *law.parameters), -torch.inf)
         return truncated_normal(below, law.score(k, *law.parameters))
 

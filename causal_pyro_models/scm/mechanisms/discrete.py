@@ -15,7 +15,7 @@ from causal_pyro_models.scm.density import given_probs
 from causal_pyro_models.scm.mechanisms.registry import (
     Distribution,
     Mechanism,
-    evidence,
+    checked_value,
     in_blocks,
     mechanism,
     quantile,
@@ -58,7 +58,7 @@ def _thresholds(distribution: Distribution, cuts: Tensor, dtype: torch.dtype) ->
     edges = torch.cat([-edge, cuts, edge], -1)
 
     def abduct(y: Tensor) -> Tensor:
-        index = evidence(distribution, y).long().unsqueeze(-1)
+        index = checked_value(distribution, y).long().unsqueeze(-1)
         every = edges.expand(*index.shape[:-1], edges.shape[-1])
         return truncated_logistic(every.gather(-1, index).squeeze(-1), every.gather(-1, index + 1).squeeze(-1))
 
@@ -93,7 +93,7 @@ def _bernoulli(distribution: td.Bernoulli) -> Mechanism:
     return Mechanism(
         standard(dist.Logistic, logits, 0, 1, dtype=torch.float64),
         lambda e: (e > -logits).to(distribution._param.dtype),
-        lambda y: in_blocks(logistic_given_sign, 0, logits, evidence(distribution, y) == 1),
+        lambda y: in_blocks(logistic_given_sign, 0, logits, checked_value(distribution, y) == 1),
         bijective=False,
     )
 
@@ -174,7 +174,7 @@ def _categorical(distribution: td.Categorical) -> Mechanism:
     return Mechanism(
         gumbel_law(log_weights),
         lambda g: gumbel_argmax(log_weights, g),
-        lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).long()),
+        lambda y: gumbel_given_argmax(log_weights, checked_value(distribution, y).long()),
         bijective=False,
     )
 
@@ -187,6 +187,6 @@ def _one_hot(distribution: td.OneHotCategorical) -> Mechanism:
     return Mechanism(
         gumbel_law(log_weights),
         lambda g: one_hot(gumbel_argmax(log_weights, g), size).to(dtype),
-        lambda y: gumbel_given_argmax(log_weights, evidence(distribution, y).argmax(-1)),
+        lambda y: gumbel_given_argmax(log_weights, checked_value(distribution, y).argmax(-1)),
         bijective=False,
     )

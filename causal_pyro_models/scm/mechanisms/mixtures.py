@@ -24,7 +24,7 @@ from causal_pyro_models.scm.mechanisms.quantiles import cdf_mechanism, in_float6
 from causal_pyro_models.scm.mechanisms.registry import (
     Distribution,
     Mechanism,
-    evidence,
+    checked_value,
     mechanism,
     quantile,
     standard,
@@ -133,7 +133,7 @@ def mixture_mechanism(distribution: Distribution, log_weights: Tensor, component
         return _pick(every, gumbel_argmax(log_weights, g), event_dim)
 
     def abduct(x: Tensor) -> Tensor:
-        x = evidence(distribution, x).unsqueeze(-1 - event_dim)
+        x = checked_value(distribution, x).unsqueeze(-1 - event_dim)
         log_posterior = log_weights + components.log_prob(x).double()
         if torch.isneginf(log_posterior).all(-1).any():
             raise EvidenceError("a value has probability zero in every component of its mixture.")
@@ -215,7 +215,7 @@ def _zero_inflated(distribution: dist.ZeroInflatedDistribution) -> Mechanism:
         return torch.where(e > -logits, torch.zeros_like(x), x)
 
     def abduct(x: Tensor) -> Tensor:
-        x = evidence(distribution, x, constraints.real)
+        x = checked_value(distribution, x, constraints.real)
         chance = torch.ones_like(logits)  # that a zero came from the gate
         if base.support.is_discrete:
             chance = torch.sigmoid(logits - base.log_prob(torch.zeros_like(x)).double())

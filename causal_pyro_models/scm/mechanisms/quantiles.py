@@ -21,7 +21,7 @@ from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.scm.mechanisms.registry import (
     Distribution,
     Mechanism,
-    evidence,
+    checked_value,
     mechanism,
     standard,
     unregistered,
@@ -206,5 +206,5 @@ def cdf_mechanism(distribution: Distribution, support: constraints.Constraint | 
     return Mechanism(
         standard_score(origin),
         forward,
-        lambda x: finite(score(to_support.inv(evidence(distribution, x).double()))),
+        lambda x: finite(score(to_support.inv(checked_value(distribution, x).double()))),
     )

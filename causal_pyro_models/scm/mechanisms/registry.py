@@ -39,6 +39,13 @@ class Mechanism:
         abduct: an exact draw from the posterior of the noise given the value of the site; raises
             :class:`EvidenceError` for a value that the distribution cannot take.
         bijective: True when that posterior is a single point.
+
+    Example:
+        >>> width = torch.tensor([1.0, 4.0])  # of the law of width * sqrt(U), U uniform
+        >>> noise = standard(dist.Uniform, width, 0, 1)
+        >>> triangular = Mechanism(noise, lambda u: width * u.sqrt(), lambda x: (x / width) ** 2)
+        >>> triangular.forward(torch.tensor([0.25, 0.25])), triangular.abduct(torch.tensor([0.5, 2.0]))
+        (tensor([0.5000, 2.0000]), tensor([0.2500, 0.2500]))
     """
 
     noise: Distribution
@@ -135,8 +142,22 @@ def unregistered(distribution: Distribution) -> MechanismError:
     )
 
 
-def standard(law: Callable[..., Distribution], like: Tensor, *parameters: float, dtype: Any = None) -> Distribution:
-    """The standard member of a family as a noise law over the shape of a tensor, held in the memory of one number."""
+def standard(
+    law: Callable[..., Distribution], like: Tensor, *parameters: float, dtype: torch.dtype | None = None
+) -> Distribution:
+    """A noise law with the same parameters for every unit, which are held in the memory of one number.
+
+    Args:
+        law: a family, such as ``dist.Normal``.
+        like: a parameter of the site's distribution, whose shape, type and device the noise takes.
+        parameters: those of the law, such as 0 and 1.
+        dtype: the type of the noise where it is not that of ``like``.
+
+    Example:
+        >>> noise = standard(dist.Normal, torch.tensor([3.0, 5.0]), 0, 1)
+        >>> noise.batch_shape, noise.mean
+        (torch.Size([2]), tensor([0., 0.]))
+    """
     parameter = (torch.full((), p, dtype=dtype or like.dtype, device=like.device) for p in parameters)
     return law(*parameter, validate_args=False).expand(like.shape)
 
@@ -158,7 +179,7 @@ def in_blocks(function: Callable[..., Tensor], event_dim: int, *tensors: Tensor)
     return torch.cat([function(*block) for block in blocks])
 
 
-def evidence(distribution: Distribution, value: Tensor, support: constraints.Constraint | None = None) -> Tensor:
+def checked_value(distribution: Distribution, value: Tensor, support: constraints.Constraint | None = None) -> Tensor:
     """The value, broadcast to the shape of the distribution, after a check that it lies in the support.
 
     Args:
@@ -168,6 +189,14 @@ def evidence(distribution: Distribution, value: Tensor, support: constraints.Con
 
     Raises:
         EvidenceError: the value is not finite, outside the support, or of a shape that does not fit.
+
+    Example:
+        >>> checked_value(dist.Exponential(torch.tensor([1.0, 2.0])), torch.tensor(0.5))
+        tensor([0.5000, 0.5000])
+        >>> checked_value(dist.Exponential(torch.tensor(1.0)), torch.tensor(-0.5))
+        Traceback (most recent call last):
+        ...
+        causal_pyro_models.errors.EvidenceError: a value lies outside the support of Exponential, ...
     """
     name, shape = type(distribution).__name__, distribution.batch_shape + distribution.event_shape
     if not isinstance(value, Tensor):
@@ -209,7 +238,7 @@ def _expanded(build: Constructor, distribution: ExpandedDistribution) -> Mechani
     return Mechanism(
         inner.noise.expand(distribution.batch_shape),
         inner.forward,
-        lambda x: inner.abduct(evidence(distribution, x)),
+        lambda x: inner.abduct(checked_value(distribution, x)),
         inner.bijective,
     )
 
@@ -232,7 +261,7 @@ def _transformed(build: Constructor, distribution: td.TransformedDistribution) -
         return x
 
     def abduct(x: Tensor) -> Tensor:
-        x = evidence(distribution, x)
+        x = checked_value(distribution, x)
         for transform in reversed(transforms):
             x = _inverse(transform, x)
         return inner.abduct(x)
@@ -251,7 +280,7 @@ def _zuko_flow(build: Constructor, distribution: NormalizingFlow) -> Mechanism:
     return Mechanism(
         inner.noise,
         lambda u: _inverse(distribution.transform, inner.forward(u)),
-        lambda x: inner.abduct(distribution.transform(evidence(distribution, x))),
+        lambda x: inner.abduct(distribution.transform(checked_value(distribution, x))),
         inner.bijective,
     )
 

@@ -19,7 +19,7 @@ from torch.distributions import constraints
 from torch.nn.functional import logsigmoid
 
 from causal_pyro_models.scm.mechanisms.quantiles import differentiable_score, finite, invert, standard_score
-from causal_pyro_models.scm.mechanisms.registry import Mechanism, evidence, mechanism
+from causal_pyro_models.scm.mechanisms.registry import Mechanism, checked_value, mechanism
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _gamma(distribution: td.Gamma) -> Mechanism:
     return Mechanism(
         standard_score(rate),
         lambda u: (LOG_GAMMA.value(u, shape).exp() / rate).to(dtype).clamp(min=torch.finfo(dtype).tiny),
-        lambda x: LOG_GAMMA.score((evidence(distribution, x).double() * rate).log(), shape),
+        lambda x: LOG_GAMMA.score((checked_value(distribution, x).double() * rate).log(), shape),
     )
 
 
@@ -159,7 +159,7 @@ def _beta(distribution: td.Beta) -> Mechanism:
     return Mechanism(
         standard_score(a),
         lambda u: torch.sigmoid(LOGIT_BETA.value(u, a, b)).to(dtype).clamp(info.tiny, 1 - info.eps / 2),
-        lambda x: LOGIT_BETA.score(torch.logit(evidence(distribution, x).double()), a, b),
+        lambda x: LOGIT_BETA.score(torch.logit(checked_value(distribution, x).double()), a, b),
     )
 
 
@@ -171,7 +171,7 @@ def _fisher_snedecor(distribution: td.FisherSnedecor) -> Mechanism:
     return Mechanism(
         standard_score(df1),
         lambda u: (LOGIT_BETA.value(u, df1 / 2, df2 / 2) + log_ratio).exp().to(distribution.df1.dtype),
-        lambda x: LOGIT_BETA.score(evidence(distribution, x).double().log() - log_ratio, df1 / 2, df2 / 2),
+        lambda x: LOGIT_BETA.score(checked_value(distribution, x).double().log() - log_ratio, df1 / 2, df2 / 2),
     )
 
 
@@ -181,7 +181,7 @@ def _student_t(distribution: td.StudentT) -> Mechanism:
     return Mechanism(
         standard_score(loc),
         lambda u: (loc + scale * ASINH_STUDENT.value(u, df).sinh()).to(distribution.loc.dtype),
-        lambda x: ASINH_STUDENT.score(((evidence(distribution, x) - loc) / scale).asinh(), df),
+        lambda x: ASINH_STUDENT.score(((checked_value(distribution, x) - loc) / scale).asinh(), df),
     )
 
 
@@ -193,7 +193,7 @@ def _multivariate_student_t(distribution: dist.MultivariateStudentT) -> Mechanis
     df = distribution.df.double().unsqueeze(-1) + torch.arange(size, dtype=torch.float64, device=loc.device)
 
     def abduct(x: Tensor) -> Tensor:
-        centred = (evidence(distribution, x) - loc).unsqueeze(-1)
+        centred = (checked_value(distribution, x) - loc).unsqueeze(-1)
         z = torch.linalg.solve_triangular(scale_tril, centred, upper=False).squeeze(-1)
         squares = df[..., :1] + z.square().cumsum(-1) - z.square()
         return ASINH_STUDENT.score((z * (df / squares).sqrt()).asinh(), df)
@@ -224,7 +224,7 @@ def _von_mises(distribution: td.VonMises) -> Mechanism:
         return wrap(loc + angle).to(distribution.loc.dtype)
 
     def abduct(x: Tensor) -> Tensor:
-        angle = wrap(evidence(distribution, x, circle).double() - loc)
+        angle = wrap(checked_value(distribution, x, circle).double() - loc)
         return VON_MISES.score(torch.special.ndtri(0.5 + angle / (2 * math.pi)), concentration)
 
     return Mechanism(standard_score(loc), forward, abduct)
@@ -245,7 +245,7 @@ def _dirichlet(distribution: td.Dirichlet) -> Mechanism:
         return (left + taken).exp().to(dtype).clamp(min=torch.finfo(dtype).tiny)
 
     def abduct(x: Tensor) -> Tensor:
-        x = evidence(distribution, x, _SIMPLEX).double()
+        x = checked_value(distribution, x, _SIMPLEX).double()
         left = x.flip(-1).cumsum(-1).flip(-1)[..., 1:]
         return LOGIT_BETA.score(x[..., :-1].log() - left.log(), first, rest)
 
