@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.evaluation.conformance.noise import Evidence
 from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, Site, Subject, sites
-from causal_pyro_models.inference.conditioned import Target
+from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.guides import run_guide
 from causal_pyro_models.inference.program import inspect_model, traced
 from causal_pyro_models.models import StructuralCausalModel
@@ -112,7 +112,7 @@ def _bound(subject: Subject) -> Findings:
 def _log_weights(subject: Subject) -> Tensor:
     """Log importance weights of draws of the guide, ``(REPLICATES, units)``."""
     model: Any = subject.model
-    target = Target(inspect_model(model), subject.evidence, subject.units)
+    target = Conditioned(inspect_model(model), subject.evidence, subject.units)
     wanted = [target.latent_name(name) for name in target.relevant()]
     proposed, log_q = run_guide(model.guide, target, wanted, REPLICATES)
     trace = traced(poutine.condition(target.model(REPLICATES), data=proposed))
