@@ -101,7 +101,7 @@ class Imputer(nn.Module):
             rows = batch[batch.intact(*self.names[: i + 1])]
             value = rows.values[name]
             if len(rows) >= MIN_ROWS and not bool((value == value[0]).all()):
-                node.initialise(value, self._inputs(name, rows.values, rows.missing), prepare)
+                node.start(value, self._inputs(name, rows.values, rows.missing), prepare)
 
 
 class Incomplete(Protocol):

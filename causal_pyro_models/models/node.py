@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.models.networks.preparation import Prepare, unprepared
+from causal_pyro_models.models.networks.preparation import Prepare
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, Spline
 
 
@@ -76,14 +76,17 @@ class Node(nn.Module):
         """The loss of a single draw of the latents: minus its log importance weight; ``loss`` where there are none."""
         return self.loss(value, parents, progress)
 
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def initialise(self, value: Tensor, parents: Values) -> None:
         """Start afresh as the simplest model of the data that the family has. By default the weights stay.
 
         Args:
             value: of the variable, ``(units, *event)``.
             parents: the parents' values, by name.
-            prepare: runs what has to be moved down a loss before; see ``Preparation``.
         """
+
+    def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
+        """:meth:`initialise` of a family that has to move something down a loss first, which ``prepare`` runs."""
+        self.initialise(value, parents)
 
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         """Settle what held-out units decide once the training is over. By default nothing."""

@@ -248,7 +248,7 @@ class StructuralCausalModel(nn.Module):
     def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]], prepare: Prepare) -> None:
         """Start nodes afresh, each from values of its own and of its causes."""
         for name, (value, causes) in seen.items():
-            self.nodes[name].initialise(value, causes, prepare)
+            self.nodes[name].start(value, causes, prepare)
 
     def impute_with(self, names: Collection[str]) -> None:
         """Make a guide for missing values of these variables, or none where there are none."""

@@ -92,11 +92,10 @@ def _hybrid() -> StructuralCausalModel:
 
 NETWORK = Network(SMALL)
 MOMENTS = {"losses": "uniform noise is fitted by its moments: its likelihood has no slope"}
-CONSTANT = {"precision": "the curves of discrete parents have columns that are constant but for rounding"}
 
 FAMILIES = {
     "anm-linear": Family(_anm(Linear(), Gaussian())),
-    "anm-smooth": Family(_anm(Smooth(5), StudentT(), heteroscedastic=True), without=CONSTANT),
+    "anm-smooth": Family(_anm(Smooth(5), StudentT(), heteroscedastic=True)),
     "anm-laplace": Family(_anm(NETWORK, Laplace())),
     "anm-logistic": Family(_anm(Network(SMALL, torch.nn.Tanh, torch.nn.LayerNorm), Logistic())),
     "anm-uniform": Family(_anm(NETWORK, Uniform()), without=MOMENTS),

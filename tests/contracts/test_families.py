@@ -66,14 +66,6 @@ def test_a_family_whose_abduction_is_shifted_is_noticed(name, monkeypatch):
         cpm.check_model(model, columns_of(model), without=others)
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "precision" in family.without])
-@pytest.mark.xfail(strict=True, raises=ModelError, reason="Smooth divides rounding by the spread of a constant column")
-def test_families_of_smooth_curves_agree_in_both_precisions(name):
-    model = model_of(name)
-    others = {check: "not asked here" for check in CHECKS if check != "precision"}
-    cpm.check_model(model, columns_of(model), without=others)
-
-
 @every_family
 def test_two_worlds_with_the_same_noise_and_action_never_differ(name):
     model = model_of(name)

@@ -113,7 +113,7 @@ def _log_weights(subject: Subject) -> Tensor:
     """Log importance weights of draws of the guide, ``(REPLICATES, units)``."""
     model: Any = subject.model
     target = Conditioned(inspect_model(model), subject.evidence, subject.units)
-    wanted = [target.latent_name(name) for name in target.relevant()]
+    wanted = [target.latent_name(name) for name in target.relevant]
     proposed, log_q = run_guide(model.guide, target, wanted, REPLICATES)
     trace = traced(poutine.condition(target.model(REPLICATES), data=proposed))
     return target.log_likelihood(trace, REPLICATES) - log_q

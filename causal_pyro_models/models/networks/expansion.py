@@ -191,8 +191,8 @@ class Expansion(Standardised):
         every = torch.arange(columns.shape[-1])
         return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
 
-    def standardise(self, columns: Tensor) -> Tensor:
-        features = super().standardise(columns)
+    def standardise(self, columns: Tensor, size: Tensor | float = 0.0) -> Tensor:
+        features = super().standardise(columns, size)
         self.middle.copy_(features.median(0, keepdim=True).values)
         spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
         self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Variable
 
+ROUNDING = 10.0  # units of the last place that a constant column may vary by
+
 
 def encoded(kinds: Mapping[str, Variable], values: Values, dtype: torch.dtype) -> Tensor:
     """The features of some variables side by side, ``(..., width)``; ``(0,)`` where there are none.
@@ -51,10 +53,16 @@ class Standardised(nn.Module):
             self.register_buffer(name, torch.full((1, width), fill))
 
     @torch.no_grad()
-    def standardise(self, columns: Tensor) -> Tensor:
-        """Take scale and range from columns ``(units, width)``; these, standardised."""
+    def standardise(self, columns: Tensor, size: Tensor | float = 0.0) -> Tensor:
+        """Take scale and range from columns; these, standardised.
+
+        Args:
+            columns: ``(units, width)``. A column that varies by no more than rounding is not scaled up.
+            size: what rounding is measured by where it is larger than the values, of all columns or ``(width,)``.
+        """
         self.center.copy_(columns.mean(0, keepdim=True))
-        self.scale.copy_(columns.std(0, keepdim=True).clamp_min(torch.finfo(columns.dtype).tiny ** 0.5))
+        spread, size = columns.std(0, keepdim=True), columns.abs().amax(0).clamp_min(size)
+        self.scale.copy_(torch.where(spread > ROUNDING * torch.finfo(columns.dtype).eps * size, spread, 1.0))
         columns = (columns - self.center) / self.scale
         self.low.copy_(columns.amin(0, keepdim=True))
         self.high.copy_(columns.amax(0, keepdim=True))

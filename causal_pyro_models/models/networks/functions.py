@@ -95,8 +95,10 @@ class ParentFunction(Standardised):
             inner = self.knots.shape[-1] - 2 * DEGREE
             levels = torch.linspace(0.0, 1.0, inner, dtype=torch.float64, device=raw.device)
             self.knots.copy_(_repeated_ends(raw.double().quantile(levels, 0).T))
-        columns = self.standardise(self.columns(parents))
         lines = slice(0, len(self.knots))  # first, so that they are what a curve goes on as
+        size = torch.ones_like(self.center[0])  # of a spline, which is at most one; features are of any size
+        size[lines] = 0.0
+        columns = self.standardise(self.columns(parents), size)
         for part in (lines, slice(lines.stop, None)):
             slope = least_squares(columns[:, part], target)
             self.closed[: target.shape[-1], part] = slope.T

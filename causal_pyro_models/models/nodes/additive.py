@@ -17,7 +17,6 @@ from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
 from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
-from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.registry import register
@@ -113,7 +112,7 @@ class AdditiveNoiseNode(Node):
         return -fit.flatten(fit.dim() - len(self.event_shape)).sum(-1) if self.event_shape else -fit
 
     @torch.no_grad()
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def initialise(self, value: Tensor, parents: Values) -> None:
         """Start as the model of least squares, its noise of one scale."""
         line = self._line(value)
         self.mean.copy_(line.mean(0))

@@ -16,7 +16,6 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Count, Ordinal, Variable
 from causal_pyro_models.models.networks.expansion import Expansion
 from causal_pyro_models.models.networks.features import encoded
-from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.registry import register
 
@@ -61,7 +60,7 @@ class DiscreteNode(Node):
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         self.keep_if_better(value, parents, held_out, held_out_parents)
 
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def initialise(self, value: Tensor, parents: Values) -> None:
         """Start as the regression on random hidden units that suits the law, such as a logistic one."""
         features = encoded(self.parents, parents, self.conditioner.bias.dtype).detach()
         self.conditioner.place(features)

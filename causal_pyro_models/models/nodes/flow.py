@@ -92,7 +92,10 @@ class FlowNode(Node):
         line, log_slope = self.on_line(value)
         return log_slope + self.flow.given(features, features.shape[:-1]).log_prob(line)
 
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def initialise(self, value: Tensor, parents: Values) -> None:
+        self.start(value, parents, unprepared)
+
+    def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
         """Start with the location of least squares and noise that does not depend on the parents."""
         initialise_flows([self.flow], [self.features(parents).detach()], [self.on_line(value)[0]], prepare)
 

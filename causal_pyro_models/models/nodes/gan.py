@@ -17,7 +17,7 @@ from causal_pyro_models.data.variables import Binary, Categorical, Continuous, C
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.functions import Network
-from causal_pyro_models.models.networks.preparation import Prepare, unprepared
+from causal_pyro_models.models.networks.preparation import Prepare
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vae import VAENode, latents
@@ -108,8 +108,11 @@ class GANNode(Node):
     def draw_loss(self, value: Tensor, parents: Values, progress: float) -> Tensor:
         return self.generator.draw_loss(value, parents, progress)
 
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
-        self.generator.initialise(value, parents, prepare)
+    def initialise(self, value: Tensor, parents: Values) -> None:
+        self.generator.initialise(value, parents)
+
+    def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
+        self.generator.start(value, parents, prepare)
 
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         self.generator.finish(value, parents, held_out, held_out_parents)

@@ -123,15 +123,18 @@ class VAENode(Node):
         weight = self.beta * (min(1.0, progress / self.annealed) if self.annealed else 1.0)
         return self.decoder.loss(value, {**parents, LATENT: latent}, progress) + weight * divergence
 
+    def initialise(self, value: Tensor, parents: Values) -> None:
+        self.start(value, parents, unprepared)
+
     @torch.no_grad()
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
         """Start as principal components of what a linear function of the parents leaves unexplained."""
         like = self.posterior.encoder.bias.expand(len(value), -1)
         own = standardised({VALUE: self.variable}, {VALUE: value}, like)
         left = residuals(own, standardised(self.parents, parents, own))
         latent = principal_components(left, self.latent).reshape(len(value), *Continuous(self.latent).event_shape)
         self.posterior.initialise({VALUE: value, **parents}, latent)
-        self.decoder.initialise(value, {**parents, LATENT: latent}, prepare)
+        self.decoder.start(value, {**parents, LATENT: latent}, prepare)
 
 
 def decoder_for(variable: Variable, hidden: tuple[int, ...]) -> Node:

@@ -132,8 +132,11 @@ class VectorFlowNode(Node):
         noise, log_slope = self.transform(parents).to_noise(value)
         return cast(Tensor, log_slope + dist.Normal(torch.zeros_like(noise), 1.0).log_prob(noise).sum(-1))
 
+    def initialise(self, value: Tensor, parents: Values) -> None:
+        self.start(value, parents, unprepared)
+
     @torch.no_grad()
-    def initialise(self, value: Tensor, parents: Values, prepare: Prepare = unprepared) -> None:
+    def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
         """Start with the location of least squares and noise that does not depend on the parents, per coordinate.
 
         Raises:
