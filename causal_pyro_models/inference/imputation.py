@@ -30,6 +30,18 @@ class Imputation(Draws):
 
     Attributes:
         variables: what the columns are.
+
+    Example:
+        >>> from causal_pyro_models.data import Continuous
+        >>> values = {"X": torch.tensor([[0.5, 2.0], [0.5, 4.0]])}  # two draws of two units, the first one observed
+        >>> equal = torch.full((2, 2), 0.5).log()
+        >>> drawn = Imputation(values, {"X": 0}, 2, equal, variables={"X": Continuous()})
+        >>> drawn.mean("X")
+        tensor([0.5000, 3.0000])
+        >>> drawn.table(seed=0)
+             X
+        0  0.5
+        1  2.0
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
