@@ -14,7 +14,14 @@ SHOWN = 10  # entries of a vector that its repr lists
 
 
 class Identified(Protocol):
-    """What a query comes to in the distribution of the data: an ``Estimand``."""
+    """What a query comes to in the distribution of the data: an ``Estimand``.
+
+    Example:
+        >>> from causal_pyro_models import CausalGraph, identify
+        >>> found: Identified = identify(CausalGraph.from_edges([("X", "Y")]), "P(Y | do(X))")
+        >>> print(found.query, "=", found.text())
+        P(Y | do(X)) = P(y | x)
+    """
 
     @property
     def query(self) -> object:
@@ -33,6 +40,14 @@ class Basis:
         estimands: what it equals in the distribution of the data; empty where it is not identifiable.
         witness: the hedge or the conflict that stands in the way; None where it is identifiable.
         reason: the same in words.
+
+    Example:
+        >>> from causal_pyro_models import CausalGraph, identify
+        >>> found = identify(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")]), "P(Y | do(X))")
+        >>> print(Basis("P(Y | do(X))", (found,)))
+        identified from the data: P(Y | do(X)) = sum_z P(y | x, z) P(z)
+        >>> Basis("P(Y | do(X))", reason="X and Y have a hidden common cause.").identified
+        False
     """
 
     query: str

@@ -1,6 +1,6 @@
-"""Effects of interventions on any model: a verb for each question, each an ``Estimate`` with what it rests on.
+"""Effects of interventions on any model: a verb for each question, all with one set of keywords, to an ``Estimate``.
 
-Effects that are computed from a table and a graph, without a model, belong in ``estimators``.
+Effects from a table and a graph, without a model, belong in ``estimators``; single worlds belong in ``inference``.
 """
 
 from causal_pyro_models.effects.averages import ate, att, cate, ett, ite

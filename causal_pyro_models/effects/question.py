@@ -117,8 +117,9 @@ class Question:
     @property
     def informed(self) -> bool:
         """Whether anything was observed, as evidence or in the model itself."""
-        nothing = self.evidence is None or (isinstance(self.evidence, Mapping) and not self.evidence)
-        return not nothing or bool(self.program.observed)
+        if self.evidence is None or (isinstance(self.evidence, Mapping) and not isinstance(self.evidence, Noise)):
+            return bool(self.evidence) or bool(self.program.observed)
+        return True
 
     def arms(self, treatment: Treatment) -> tuple[Do, Do]:
         """The interventions of the control and of the treated world.

@@ -1,4 +1,4 @@
-"""The verbs of levels one and three: sample, abduct, predict in other worlds, impute, diagnose.
+"""Seeing, doing and imagining with any model: samples, abduction and its methods, worlds, and how good draws are.
 
 Effects, which compare worlds, belong in ``effects``; how a model is trained belongs in ``training``.
 """

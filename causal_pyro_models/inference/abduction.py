@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyro
 import torch
@@ -28,8 +28,23 @@ from causal_pyro_models.validation import checked_count
 DEFAULT_DRAWS = 1_000
 
 
+@runtime_checkable
 class Method(Protocol):
-    """A way to draw the noise of unobserved sites from their posterior."""
+    """A way to draw the noise of unobserved sites from their posterior.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> class Conjugate:  # Z | X = x ~ N(x / 2, 1 / 2)
+        ...     def draw(self, conditioned, relevant, num_samples):
+        ...         x = conditioned.evidence["X"]
+        ...         return Posterior({"U_Z": x / 2 + 0.5**0.5 * torch.randn(num_samples, len(x))})
+        >>> def model():
+        ...     z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("X", dist.Normal(z, 1.0))
+        >>> noise = abduct(model, {"X": [2.0]}, Conjugate(), num_samples=10_000, seed=0)
+        >>> print(f"{noise.mean('U_Z').item():.2f}, exactly 1.00")
+        1.00, exactly 1.00
+    """
 
     def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draws of the latents of the relevant sites, and how good they are."""
@@ -102,11 +117,30 @@ def abducted(
     """
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
-    if isinstance(method, type) or not (method is None or callable(method) or hasattr(method, "draw")):
+    if isinstance(method, type) or not (method is None or callable(method) or isinstance(method, Method)):
         raise AbductionError(
             f"method must be None, ImportanceSampling(), NUTS(), or a guide from fit_guide(model, evidence), got "
             f"{method!r:.80}."
         )
+    _check_noise_is_implicit(program)
+    conditioned = Conditioned.on(program, evidence)
+    if not conditioned.relevant:
+        noise = _completed(conditioned, num_samples, Posterior({}))
+        if noise.exact or num_samples is not None or unless_exact is None:
+            return noise
+        return _completed(conditioned, unless_exact, Posterior({}))
+    if method is None and isinstance(program.model, StructuralCausalModel):
+        method = program.model.guide
+    if method is None:
+        raise _open(conditioned)
+    draws = num_samples or unless_exact or DEFAULT_DRAWS
+    chosen = method if isinstance(method, Method) else ImportanceSampling(method)
+    noise = _completed(conditioned, draws, chosen.draw(conditioned, conditioned.relevant, draws))
+    _warn_of(noise)
+    return noise
+
+
+def _check_noise_is_implicit(program: Program) -> None:
     for name in program.sites:
         explicit = program.sites.get(noise_name(name))
         if explicit is not None and explicit.role == "exogenous":
@@ -114,32 +148,20 @@ def abducted(
                 f"the model has the noise {noise_name(name)!r} of {name!r} made explicit already: pass the model "
                 f"before exogenize or before an intervention with potential(...), and the intervention as do."
             )
-    conditioned = Conditioned.on(program, evidence)
-    relevant = conditioned.relevant
-    if not relevant:
-        noise = _record(conditioned, num_samples, Posterior({}))
-        if noise.exact or num_samples is not None or unless_exact is None:
-            return noise
-        return _record(conditioned, unless_exact, Posterior({}))
-    if method is None and isinstance(program.model, StructuralCausalModel):
-        method = program.model.guide
-    if method is None:
-        observed = sorted({*conditioned.evidence, *program.observed})
-        raise AbductionError(
-            f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
-            f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
-            f"method=NUTS(), or a guide from fit_guide(model, evidence)."
-        )
-    chosen: Any = method if hasattr(method, "draw") else ImportanceSampling(method)
-    draws = num_samples or unless_exact or DEFAULT_DRAWS
-    posterior: Posterior = chosen.draw(conditioned, relevant, draws)
-    noise = _record(conditioned, draws, posterior)
-    _warn_of(noise)
-    return noise
 
 
-def _record(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
-    """Run the model on draws of the latents, abduct the observed sites exactly, and collect all noise."""
+def _open(conditioned: Conditioned) -> AbductionError:
+    """The error for unobserved sites that the evidence bears on, and no method to draw them."""
+    relevant, observed = conditioned.relevant, sorted({*conditioned.evidence, *conditioned.program.observed})
+    return AbductionError(
+        f"the evidence on {observed} bears on {relevant}, which {'is' if len(relevant) == 1 else 'are'} not "
+        f"observed: observe {'it' if len(relevant) == 1 else 'them'}, or pass method=ImportanceSampling(), "
+        f"method=NUTS(), or a guide from fit_guide(model, evidence)."
+    )
+
+
+def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
+    """All noise, from draws of the latents: that of the observed sites is abducted exactly."""
     program, latents = conditioned.program, posterior.latents
 
     def complete() -> None:
@@ -156,45 +178,44 @@ def _record(conditioned: Conditioned, draws: int | None, posterior: Posterior) -
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
-    replay, noise, parameters, event_dims, exact = {}, {}, {}, {}, not latents
-    for name, site in trace.nodes.items():
-        if site["type"] != "sample":
-            continue
-        if role(site) == "exogenous":
-            noise[name] = program.values(site, draws)
-            exact &= site["infer"].get("bijective", False)
-        elif name in program.parameters:
-            parameters[name] = program.values(site, draws)
-            exact &= site["is_observed"]
-        elif site_is_subsample(site):
-            exact &= site["fn"].subsample_size in (None, site["fn"].size)
-        else:
-            continue
-        replay[name] = site["value"]
-        event_dims[name] = getattr(site["fn"], "event_dim", 0)
+    sites: dict[str, Any] = {name: s for name, s in trace.nodes.items() if _is_replayed(s, program)}
+    noise = {name: program.values(s, draws) for name, s in sites.items() if role(s) == "exogenous"}
     for name, value in noise.items():
         if not all_finite(value):
             raise EvidenceError(
                 f"the noise {name!r} abducted from the evidence is not finite: the value of {name[2:]!r} is impossible "
                 f"or too extreme under the model."
             )
-    ess = posterior.ess if posterior.ess is not None else torch.full((conditioned.units,), float(draws or 1))
     return Noise(
         noise,
-        event_dims,
+        {name: getattr(site["fn"], "event_dim", 0) for name, site in sites.items()},
         draws,
         posterior.log_weights,
-        ess,
+        posterior.ess if posterior.ess is not None else torch.full((conditioned.units,), float(draws or 1)),
         posterior.pareto_k,
-        parameters=parameters,
+        parameters={name: program.values(s, draws) for name, s in sites.items() if name in program.parameters},
         units=conditioned.units,
-        replay=replay,
+        replay={name: site["value"] for name, site in sites.items()},
         variables=frozenset(program.sites),
         factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
         chains=posterior.chains,
         divergences=posterior.divergences,
-        exact=exact,
+        exact=not latents and all(_is_determined(site) for site in sites.values()),
     )
+
+
+def _is_replayed(site: Any, program: Program) -> bool:
+    """Whether worlds take over a site of a trace: noise, population-level parameters, indices of a subsample."""
+    if site["type"] != "sample":
+        return False
+    return role(site) == "exogenous" or site["name"] in program.parameters or site_is_subsample(site)
+
+
+def _is_determined(site: Any) -> bool:
+    """Whether a replayed site has the value that it has in every abduction, where no latents were drawn."""
+    if site_is_subsample(site):
+        return site["fn"].subsample_size in (None, site["fn"].size)
+    return bool(site["infer"]["bijective"] if "bijective" in site["infer"] else site["is_observed"])
 
 
 def _warn_of(noise: Noise) -> None:

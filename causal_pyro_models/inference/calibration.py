@@ -45,6 +45,15 @@ class Calibration:
         ranks: by quantity, the rank of the truth in each simulation, an integer from 0 to ``num_ranked``.
         num_ranked: the number of draws that each truth was ranked among.
         alpha: the probability that a right method is found wrong.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> Calibration({"U_Z": rng.integers(0, 100, 2_000)}, num_ranked=99, alpha=0.01).calibrated
+        True
+        >>> Calibration({"U_Z": rng.integers(5, 100, 2_000)}, num_ranked=99, alpha=0.01)  # a truth that is never low
+        not calibrated (alpha 0.01): 2000 simulations, ranks among 99 draws
+             chi_square   ecdf  adjusted
+        U_Z     2.7e-20 0.0001   5.3e-20
     """
 
     ranks: Mapping[str, Array]

@@ -38,6 +38,19 @@ class Diagnosis:
         chains: the number of chains.
         divergences: divergent transitions, of all chains together.
         reasons: what speaks against convergence, in words; empty where nothing does.
+
+    Example:
+        >>> import torch
+        >>> log_weights = torch.tensor([[0.7], [0.1], [0.1], [0.1]]).log()
+        >>> noise = Noise(
+        ...     {"U_X": torch.zeros(4, 1)}, {"U_X": 0}, 4, log_weights, torch.tensor([1.9]), torch.tensor([0.9])
+        ... )
+        >>> diagnose(noise)
+        4 weighted draws: not converged
+          - Pareto k-hat over 0.7 for unit 0, max 0.90
+          - effective sample size under 100 for unit 0, min 2
+                 ess  pareto_k
+        unit 0 1.900     0.900
     """
 
     kind: str

@@ -31,6 +31,17 @@ class Draws(Mapping[str, torch.Tensor]):
         weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [4.0]])  # three draws of one unit
+        >>> draws = Draws({"X": x}, {"X": 0}, 3, torch.tensor([0.5, 0.25, 0.25]).log())
+        >>> draws.mean("X"), draws.quantile("X", 0.5)
+        (tensor([1.2500]), tensor([0.]))
+        >>> draws.to_dataframe()
+           draw  unit  weight    X
+        0     0     0    0.50  0.0
+        1     1     0    0.25  1.0
+        2     2     0    0.25  4.0
     """
 
     sites: Mapping[str, torch.Tensor]
@@ -174,6 +185,22 @@ class Noise(Draws):
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
         exact: whether the evidence determines the noise, so that every abduction comes to it, bit for bit.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import abduct, worlds
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> noise = abduct(model, {"X": [1.0], "Y": [2.5]})
+        >>> noise, noise.exact
+        (Noise(
+          U_X: (1,) torch.float32
+          U_Y: (1,) torch.float32
+          effective sample size: 1 (lowest of 1)
+        ), True)
+        >>> worlds(model, noise, {"do": {"X": 0.0}})["do"]["Y"]
+        tensor([0.5000])
     """
 
     parameters: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -193,6 +220,20 @@ class Worlds(Mapping[str, Draws]):
     Attributes:
         draws: the values in each world.
         noise: the noise they share.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from causal_pyro_models import worlds
+        >>> def model():
+        ...     x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
+        >>> result = worlds(model, {"X": [1.0], "Y": [2.5]}, {"factual": {}, "do": {"X": 0.0}})
+        >>> result["factual"]["Y"] - result["do"]["Y"]
+        tensor([2.])
+        >>> result.to_dataframe()
+             world  unit    X    Y
+        0  factual     0  1.0  2.5
+        1       do     0  0.0  0.5
     """
 
     draws: Mapping[str, Draws]

@@ -80,8 +80,12 @@ def _weighted(latents: dict[str, torch.Tensor], log_weights: torch.Tensor) -> Po
     impossible = torch.isneginf(log_weights)
     latents = {name: _replaced(value, impossible, best) for name, value in latents.items()}
     smoothed, pareto_k = pareto_smooth(log_weights)
-    ess = 1.0 / (2.0 * smoothed).logsumexp(0).exp()
-    return Posterior(latents, smoothed, ess.reshape(-1), pareto_k.reshape(-1))
+    return Posterior(latents, smoothed, effective_sample_size(smoothed).reshape(-1), pareto_k.reshape(-1))
+
+
+def effective_sample_size(log_weights: torch.Tensor) -> torch.Tensor:
+    """How many draws of equal weight are worth as much, of normalised log weights along the first dimension."""
+    return 1.0 / (2.0 * log_weights).logsumexp(0).exp()
 
 
 def _replaced(value: torch.Tensor, impossible: torch.Tensor, best: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import torch
 from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import DataError, ModelError, warn
 from causal_pyro_models.inference.draws import Draws
-from causal_pyro_models.inference.importance import pareto_smooth
+from causal_pyro_models.inference.importance import effective_sample_size, pareto_smooth
 from causal_pyro_models.models.missing import proposed
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
@@ -29,6 +30,18 @@ class Imputation(Draws):
 
     Attributes:
         variables: what the columns are.
+
+    Example:
+        >>> from causal_pyro_models.data import Continuous
+        >>> values = {"X": torch.tensor([[0.5, 2.0], [0.5, 4.0]])}  # two draws of two units, the first one observed
+        >>> equal = torch.full((2, 2), 0.5).log()
+        >>> drawn = Imputation(values, {"X": 0}, 2, equal, variables={"X": Continuous()})
+        >>> drawn.mean("X")
+        tensor([0.5000, 3.0000])
+        >>> drawn.table(seed=0)
+             X
+        0  0.5
+        1  2.0
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -85,23 +98,23 @@ def impute(model: StructuralCausalModel, data: Any, num_samples: int = 100, seed
         batch = model.encode(data)
         _check_guided(model, batch.missing)
         values = {name: value.expand(num_samples, *value.shape).clone() for name, value in batch.values.items()}
-        weights = torch.full((num_samples, len(batch)), -float(torch.tensor(num_samples).log()))
+        log_weights = torch.full((num_samples, len(batch)), -math.log(num_samples))
         k = torch.zeros(len(batch), dtype=torch.float64)
         if batch.missing:
             rows = torch.stack(list(batch.missing.values())).any(0)
-            filled, log_weights = proposed(model, batch[rows], num_samples)
+            filled, unnormalised = proposed(model, batch[rows], num_samples)
             for name, value in filled.items():
                 values[name][:, rows] = value
-            smoothed, k[rows.cpu()] = pareto_smooth(log_weights.cpu())
-            weights[:, rows.cpu()] = smoothed.to(weights.dtype)
-    ess = 1.0 / (2.0 * weights).logsumexp(0).exp()
+            smoothed, k[rows.cpu()] = pareto_smooth(unnormalised.cpu())
+            log_weights[:, rows.cpu()] = smoothed.to(log_weights.dtype)
+    ess = effective_sample_size(log_weights)
     if bool((few := ess < min(FEW, 0.5 * num_samples)).any()):
         warn(
             f"{int(few.sum())} of {len(ess)} units have an effective number of draws below {FEW}, the lowest "
             f"{ess.min():.1f}: raise num_samples, or train longer.",
         )
     event_dims = {name: len(kind.event_shape) for name, kind in model.variables.items()}
-    return Imputation(values, event_dims, num_samples, weights, ess, k, variables=model.variables)
+    return Imputation(values, event_dims, num_samples, log_weights, ess, k, variables=model.variables)
 
 
 def _check_guided(model: StructuralCausalModel, missing: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from causal_pyro_models import (
     dose_response,
     fit,
     intervene,
+    ite,
     load,
     nde,
     path_specific,
@@ -78,6 +79,14 @@ def unshaken():
     """A model that ignores what it draws."""
     pyro.sample("X", dist.Normal(0.0, 1.0))
     pyro.sample("Y", dist.Bernoulli(0.5))
+
+
+def law():
+    """A law of nature that all units obey, and no noise of their own."""
+    slope = pyro.sample("slope", dist.Normal(2.0, 1.0))
+    with pyro.plate("people", 3):
+        x = pyro.deterministic("X", torch.ones(3), event_dim=0)
+        pyro.deterministic("Y", slope * x, event_dim=0)
 
 
 def round_trip(model):
@@ -144,6 +153,7 @@ QUESTIONS = [
     Good("an effect of what has none", lambda: ate(unshaken, ARMS, "Y", **FEW), about(0.0)),
     Good("the largest seed", lambda: ate(linear, ARMS, "Y", num_samples=2, seed=2**32 - 1), about(2.0)),
     Good("noise as evidence", lambda: ate(linear, ARMS, "Y", evidence=abduct(linear, SEEN)), about(2.0)),
+    Good("noise without noise, of a law that is known", lambda: ite(law, ARMS, "Y", evidence=abduct(law, {"slope": 2.0}, num_samples=2)).value, gives(2.0, 2.0, 2.0)),
     Good("an event of True", lambda: pns(treated, {"T": (0, 1)}, {"Y": True}, **FEW), lambda e: 0.0 <= float(e.value) <= 1.0),
     Good("an event that is an array of no dimension", lambda: risk_ratio(treated, {"T": (0, 1)}, {"Y": np.array(1)}, **FEW), lambda e: float(e.value) > 1.0),
     Good("an event of a computed number", lambda: ate(mixed, {"X": (0.0, 1.0)}, {"D": 2.0}, **FEW), about(1.0)),
