@@ -27,6 +27,7 @@ from causal_pyro_models.scm.mechanisms.registry import (
     unregistered,
 )
 
+CLOSE = 1e-7  # where a search ends; the step after it squares what is left
 Special = Callable[..., Any]  # a NumPy function of arrays, applied elementwise
 
 
@@ -49,13 +50,13 @@ def normal_score(lower: Special, upper: Special, *args: Tensor) -> Tensor:
         upper: one minus it, without cancellation.
         args: tensors that broadcast together.
     """
-    arrays = np.broadcast_arrays(*(np.atleast_1d(a.detach().double().cpu().numpy()) for a in args))
+    like, *_ = args = torch.broadcast_tensors(*args)
+    arrays = [np.atleast_1d(a.detach().double().cpu().numpy()) for a in args]
     cdf = lower(*arrays)
     score = scipy.special.ndtri(cdf)
     far = cdf > 0.9
     score[far] = -scipy.special.ndtri(upper(*(a[far] for a in arrays)))
-    shape = torch.broadcast_shapes(*(a.shape for a in args))
-    return torch.from_numpy(score).to(args[0].device).reshape(shape)
+    return torch.from_numpy(score).to(like.device).reshape(like.shape)
 
 
 class NormalScore(torch.autograd.Function):
@@ -104,37 +105,50 @@ def slope(log_density: Tensor, score: Tensor) -> Tensor:
 
 
 def invert(
-    score: Callable[[Tensor], Tensor],
-    log_density: Callable[[Tensor], Tensor],
-    u: Tensor,
-    guess: Tensor,
+    score: Callable[..., Tensor], log_density: Callable[..., Tensor], u: Tensor, guess: Tensor, *shapes: Tensor
 ) -> Tensor:
     """The coordinate whose normal score is ``u``, differentiable in ``u`` and in what ``score`` depends on.
 
     Args:
-        score: an increasing differentiable function, elementwise.
-        log_density: log density of the coordinate, so that the derivative of ``score`` is :func:`slope`.
+        score: an increasing differentiable function of ``(y, *shapes)``, elementwise.
+        log_density: log density of the coordinate ``(y, *shapes)``, so that the derivative of ``score`` is
+            :func:`slope`.
         u: normal scores, float64.
         guess: where to start the search, of the broadcast shape.
+        shapes: parameters of that shape. Where they are given, what is found drops out of the search.
     """
     with torch.no_grad():
-        low, high = torch.full_like(guess, -math.inf), torch.full_like(guess, math.inf)
-        y = guess
-        for _ in range(200):
-            s = score(y)
-            above = s > u
-            low, high = torch.where(above, low, y), torch.where(above, y, high)
-            proposal = y - (s - u) / slope(log_density(y), s)
-            far = torch.where(above, y - 1 - y.abs(), y + 1 + y.abs())
-            middle = torch.where(torch.isfinite(low + high), (low + high) / 2, far)
-            within = (proposal >= low) & (proposal <= high) & ((proposal - y).abs() <= 1 + y.abs())
-            moved = torch.where(within, proposal, middle)
-            done = bool(((moved - y).abs() <= 1e-9 * (1 + y.abs())).all())
-            y = moved
-            if done:
-                break
-        derivative = slope(log_density(y), score(y))
-    return y + (u - score(y)) / derivative  # one more Newton step, which carries the implicit gradients
+        y = _search(score, log_density, u.expand_as(guess), guess, *shapes)
+    s = score(y, *shapes)
+    with torch.no_grad():
+        derivative = slope(log_density(y, *shapes), s)
+    return y + (u - s) / derivative  # one more Newton step, which carries the implicit gradients
+
+
+def _search(
+    score: Callable[..., Tensor], log_density: Callable[..., Tensor], u: Tensor, guess: Tensor, *shapes: Tensor
+) -> Tensor:
+    """The coordinates by Newton's steps, where these stay within what is known of them, and else by bisection."""
+    found, active = guess.clone(), torch.ones_like(guess, dtype=torch.bool)
+    y, low, high = guess, torch.full_like(guess, -math.inf), torch.full_like(guess, math.inf)
+    for _ in range(200):
+        s = score(y, *shapes)
+        above = s > u
+        low, high = torch.where(above, low, y), torch.where(above, y, high)
+        proposal = y - (s - u) / slope(log_density(y, *shapes), s)
+        far = torch.where(above, y - 1 - y.abs(), y + 1 + y.abs())
+        middle = torch.where(torch.isfinite(low + high), (low + high) / 2, far)
+        within = (proposal >= low) & (proposal <= high) & ((proposal - y).abs() <= 1 + y.abs())
+        moved = torch.where(within, proposal, middle)
+        going = ~((moved - y).abs() <= CLOSE * (1 + y.abs()))
+        found[active] = moved.flatten()
+        if not bool(going.any()):
+            break
+        y = moved
+        if shapes:
+            active[active.clone()] = going.flatten()
+            y, low, high, u, shapes = y[going], low[going], high[going], u[going], tuple(p[going] for p in shapes)
+    return found
 
 
 def finite(score: Tensor) -> Tensor:

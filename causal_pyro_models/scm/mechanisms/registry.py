@@ -202,7 +202,8 @@ def checked_value(distribution: Distribution, value: Tensor, support: constraint
     if not isinstance(value, Tensor):
         raise EvidenceError(f"a value of {name} must be a tensor, got {value!r:.80}.")
     try:
-        value = value.expand(torch.broadcast_shapes(value.shape, shape))
+        if value.shape[max(0, value.dim() - len(shape)) :] != shape:  # broadcast_shapes takes longer than all else here
+            value = value.expand(torch.broadcast_shapes(value.shape, shape))
     except RuntimeError:
         message = f"a value of shape {tuple(value.shape)} does not fit {name} of shape {tuple(shape)}."
         raise EvidenceError(message) from None

@@ -40,18 +40,16 @@ class Coordinate:
 
     def score(self, y: Tensor, *shapes: Tensor) -> Tensor:
         """The normal score of a coordinate, differentiable."""
-        return finite(differentiable_score(self.lower, self.upper, self.log_density, y, *shapes))
+        return finite(self._score(y, *shapes))
 
     def value(self, u: Tensor, *shapes: Tensor) -> Tensor:
         """The coordinate with a normal score, differentiable."""
         u, *shapes = torch.broadcast_tensors(u.double(), *shapes)
-        fixed = [shape.detach() for shape in shapes]
-        return invert(
-            lambda y: differentiable_score(self.lower, self.upper, self.log_density, y, *shapes),
-            lambda y: self.log_density(y, *fixed),
-            u,
-            self.guess(u.detach(), *fixed),
-        )
+        guess = self.guess(u.detach(), *(shape.detach() for shape in shapes))
+        return invert(self._score, self.log_density, u, guess, *shapes)
+
+    def _score(self, y: Tensor, *shapes: Tensor) -> Tensor:
+        return differentiable_score(self.lower, self.upper, self.log_density, y, *shapes)
 
 
 def _gamma_guess(u: Tensor, shape: Tensor) -> Tensor:
