@@ -106,7 +106,7 @@ FAMILIES = {
     "gan-scalar": Family(lambda: CausalGAN(graph(), SCALARS, hidden=SMALL)),
     "vae": Family(lambda: CausalVAE(graph(True), _vector(), 1, SMALL), False, True, 0.03),
     "gan": Family(lambda: CausalGAN(graph(True), _vector(), 1, SMALL), False, True, 0.05),
-    "hybrid": Family(_hybrid, False, True, 0.03, CONSTANT),
+    "hybrid": Family(_hybrid, False, True, 0.03),
     "vae-confounded": Family(lambda: CausalVAE(graph(True, True), _vector(), 1, SMALL), False, True, 0.03),
     "gan-confounded": Family(lambda: CausalGAN(graph(True, True), _vector(), 1, SMALL), False, True, 0.05),
 }
