@@ -13,7 +13,7 @@ from torch.distributions import constraints
 
 from causal_pyro_models.errors import ModelError, UnknownVariableError, unknown_variable
 
-Model = Callable[..., Any]
+Model = Callable[..., object]
 """A generative program: any callable with Pyro primitives inside."""
 
 

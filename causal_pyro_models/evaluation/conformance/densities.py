@@ -35,7 +35,8 @@ SLOPE = 1e-4
 
 def density(subject: Subject) -> Findings:
     """The vectorised density is the trace's, and the trace's is that of its noise or of its samples."""
-    model, values = subject.double or subject.model, subject.few(SMALL)
+    model: Any = subject.double or subject.model
+    values = subject.few(SMALL)
     if subject.double is not None:
         values = {name: v.double() if v.is_floating_point() else v for name, v in values.items()}
     found = sites(model, values)
@@ -82,7 +83,7 @@ def losses(subject: Subject) -> Findings:
     if subject.hidden:
         yield from _bound(subject)
         return
-    model = subject.double or subject.model
+    model: Any = subject.double or subject.model
     batch = Batch(_as_model(model, subject.values))
     with pyro.validation_enabled(False):
         loss, expected = sum(model.losses(batch, 1.0).values()), -model.log_prob(batch.values).mean()

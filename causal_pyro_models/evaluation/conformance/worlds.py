@@ -80,17 +80,17 @@ def _inner_sites(subject: Subject) -> dict[str, set[str]]:
     return {name: inner & set(subject.population) for name, inner in found.items()}
 
 
+@torch.enable_grad()
 def _moves(model: Model, before: Site, after: Site) -> bool:
     """Whether a site has another density, or another value for its noise, or another gradient of its density."""
-    with torch.enable_grad():
-        densities = before.log_prob(), after.log_prob()
+    densities = before.log_prob(), after.log_prob()
     noise = before.mechanism.abduct(before.value).detach()
     if not (torch.equal(*densities) and torch.equal(before.mechanism.forward(noise), after.mechanism.forward(noise))):
         return True
     weights = [p for p in model.parameters() if p.requires_grad] if isinstance(model, nn.Module) else []
     if not weights or not densities[0].requires_grad:
         return False
-    slopes = [torch.autograd.grad(density.sum(), weights, allow_unused=True) for density in densities]
+    slopes = [torch.autograd.grad(d.sum(), weights, retain_graph=True, allow_unused=True) for d in densities]
     return any(a is not None and b is not None and not torch.equal(a, b) for a, b in zip(*slopes, strict=True))
 
 

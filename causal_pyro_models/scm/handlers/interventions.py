@@ -39,12 +39,16 @@ class Potential:
     do: Mapping[str, "Intervention"]
 
 
-Intervention = float | torch.Tensor | Callable[[torch.Tensor], Any] | TorchDistributionMixin | Potential
+Intervention = (
+    float | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Potential
+)
 """What a site may be set to: a value, a function of its natural value, a distribution, or a potential outcome."""
 Do = Mapping[str, Intervention]
 """Site -> what it is set to."""
 Treatment = Mapping[str, tuple[Intervention, Intervention]]
 """Site -> (control, treated)."""
+
+Policy = tuple[str, int]  # a site, and the identity of the distribution that it is set to
 
 
 def potential(name: str, do: Mapping[str, Intervention]) -> Potential:
@@ -76,7 +80,7 @@ class Intervene(DoMessenger):
         drawn: what stochastic interventions came to in an earlier world, for worlds that share their randomness.
     """
 
-    def __init__(self, do: Mapping[str, Intervention], drawn: dict[Any, torch.Tensor] | None = None) -> None:
+    def __init__(self, do: Mapping[str, Intervention], drawn: dict[Policy, torch.Tensor] | None = None) -> None:
         actions: Any = checked_do(do)
         super().__init__(actions)
         self.drawn = drawn
@@ -259,7 +263,7 @@ def world(
     model: Model,
     noise: Mapping[str, torch.Tensor],
     do: Mapping[str, Intervention],
-    drawn: dict[Any, torch.Tensor] | None = None,
+    drawn: dict[Policy, torch.Tensor] | None = None,
     keep: Collection[str] = (),
 ) -> Any:
     """Run ``model`` on given noise under an intervention without potentials: action, then prediction.
@@ -275,7 +279,7 @@ def resolve(
     model: Model,
     noise: Mapping[str, torch.Tensor],
     do: Mapping[str, Intervention],
-    drawn: dict[Any, torch.Tensor],
+    drawn: dict[Policy, torch.Tensor],
     keep: Collection[str] = (),
 ) -> dict[str, Intervention]:
     """The intervention with each potential outcome replaced by its value in its own world on the same noise."""
@@ -307,7 +311,7 @@ class _Intervened(Handled):
         if not any(isinstance(value, Potential) for value in self.do.values()):
             return super().forward(*args, **kwargs)
         model = functools.partial(self.model, *args, **kwargs)
-        drawn: dict[Any, torch.Tensor] = {}
+        drawn: dict[Policy, torch.Tensor] = {}
         noise = _draw_noise(model)
         do = resolve(model, noise, self.do, drawn)
         with poutine.block(hide_fn=_is_noise):

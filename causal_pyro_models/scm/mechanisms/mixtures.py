@@ -81,7 +81,7 @@ class JointNoise(dist.TorchDistribution):
         terms = [part.log_prob(v) for part, v in zip(self.parts, self.split(value), strict=True)]
         return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "JointNoise":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "JointNoise":
         parts = (part.expand(torch.Size(batch_shape)) for part in self.parts)
         return JointNoise(*parts, validate_args=self._validate_args)
 

@@ -34,7 +34,8 @@ def kolmogorov(a: Tensor, b: Tensor) -> Tensor:
         tensor([0.5000], dtype=torch.float64)
     """
     values, order = torch.cat([a, b]).sort(0)
-    gap = torch.where(order < len(a), 1.0 / len(a), -1.0 / len(b)).double().cumsum(0)
+    first = order < len(a)
+    gap = first.double().cumsum(0) / len(a) - (~first).double().cumsum(0) / len(b)
     complete = torch.ones_like(values, dtype=torch.bool)  # where all that are equal have been counted
     complete[:-1] = values[1:] != values[:-1]
     return (gap.abs() * complete).amax(0) * math.sqrt(len(a) * len(b) / (len(a) + len(b)))

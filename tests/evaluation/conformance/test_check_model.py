@@ -34,6 +34,13 @@ def test_a_sound_node_passes_every_check():
     assert not report.left_out and not report.failures
 
 
+def test_a_parent_that_nothing_was_learned_of_yet_is_read():
+    """All weights of the parents are zero before the training, so that only gradients tell."""
+    asked = without_all_but("reads its parents")
+    assert not failed(check_model(sinh_model(), sinh_data(), without=asked))
+    assert failed(check_model(sinh_model("a parent ignored"), sinh_data(), without=asked, strict=False))
+
+
 @pytest.mark.parametrize(
     ("fault", "check"),
     [
