@@ -17,7 +17,7 @@ from causal_pyro_models.errors import CausalError, ModelError
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
-    check_model,
+    check_callable,
     delta,
     is_auxiliary,
     is_deterministic,
@@ -186,7 +186,7 @@ def inspect_model(model: Model) -> Program:
     Raises:
         ModelError: not a callable, needs arguments, has no sample sites, names two sites alike, or fails.
     """
-    check_model(model)
+    check_callable(model)
     _check_arguments(model)
     with seeded(0), torch.no_grad():
         trace = traced(model)

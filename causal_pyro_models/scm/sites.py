@@ -129,7 +129,7 @@ def unknown_site(name: object, known: Iterable[str]) -> UnknownVariableError:
     return unknown_variable(name, known, "site")
 
 
-def check_model(model: Any) -> None:
+def check_callable(model: Any) -> None:
     """Refuse what cannot be a model.
 
     Raises:
@@ -151,7 +151,7 @@ class Handled(nn.Module):
 
     def __init__(self, model: Model, handler: Callable[[], Messenger]) -> None:
         super().__init__()
-        check_model(model)
+        check_callable(model)
         self.model = model
         self.handler = handler
 

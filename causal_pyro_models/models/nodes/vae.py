@@ -121,6 +121,7 @@ class VAENode(Node):
     def _loss(self, value: Tensor, parents: Values, progress: float, pointwise: bool) -> Tensor:
         latent, divergence = self.posterior.draw({VALUE: value, **parents}, pointwise)
         weight = self.beta * (min(1.0, progress / self.annealed) if self.annealed else 1.0)
+        weight = 1.0 if pointwise else weight  # no weight of importance is that of a tempered divergence
         return self.decoder.loss(value, {**parents, LATENT: latent}, progress) + weight * divergence
 
     def initialise(self, value: Tensor, parents: Values) -> None:
