@@ -45,6 +45,15 @@ class Bootstrap:
 
     References:
         Efron and Tibshirani (1993), An introduction to the bootstrap, chapter 13.
+
+    Example:
+        >>> import pandas as pd
+        >>> from causal_pyro_models import g_formula
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=500)
+        >>> data = pd.DataFrame({"X": x, "Y": 2 * x + rng.normal(size=500)})
+        >>> g_formula(data, {"X": (0.0, 1.0)}, "Y", adjustment=[], uncertainty=Bootstrap(100), seed=0)
+        ate = 2.005 ± 0.045 (95% interval 1.922 to 2.081)
     """
 
     replicates: int = 300
@@ -74,6 +83,15 @@ class DeltaMethod:
 
     References:
         van der Vaart (1998), Asymptotic statistics, chapter 3.
+
+    Example:
+        >>> import pandas as pd
+        >>> from causal_pyro_models.graph import CausalGraph
+        >>> from causal_pyro_models.identification import identify
+        >>> data = pd.DataFrame({"X": [0, 1] * 50, "Y": [0, 1, 0, 0] * 25})
+        >>> estimand = identify(CausalGraph.from_edges([("X", "Y")]), "P(Y | do(X))")
+        >>> estimand.evaluate(data, contrast={"X": (0, 1)}, uncertainty=DeltaMethod())
+        contrast of P(Y | do(X)) = 0.500 ± 0.071 (95% interval 0.361 to 0.639)
     """
 
     def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> tuple[float, Any]:
