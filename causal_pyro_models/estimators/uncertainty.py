@@ -3,16 +3,18 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import torch
 
-from causal_pyro_models.arrays import Array
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import CausalError, DataError, QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count, checked_level
+
+Spread = tuple[float, tuple[float, float]]
+"""A standard error, and the ends of an interval."""
 
 
 class Statistic(ABC):
@@ -21,7 +23,7 @@ class Statistic(ABC):
     size: int
 
     @abstractmethod
-    def value(self, rows: Any) -> float:
+    def value(self, rows: Ints) -> float:
         """The number on some of the rows, which may be repeated."""
 
     def influence(self) -> Array:
@@ -58,7 +60,7 @@ class Bootstrap:
 
     replicates: int = 300
 
-    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> tuple[float, Any]:
+    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> Spread:
         """The standard error, and the ends of the interval.
 
         Raises:
@@ -94,7 +96,7 @@ class DeltaMethod:
         contrast of P(Y | do(X)) = 0.500 ± 0.071 (95% interval 0.361 to 0.639)
     """
 
-    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> tuple[float, Any]:
+    def spread(self, statistic: Statistic, value: float, level: float, rng: np.random.Generator) -> Spread:
         """The standard error, and the ends of the interval."""
         error = float(np.std(statistic.influence(), ddof=1) / statistic.size**0.5)
         margin = NormalDist().inv_cdf((1 + level) / 2) * error
