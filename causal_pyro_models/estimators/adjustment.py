@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# The data -------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class AdjustmentProblem:
     """Checked data: a treatment with two arms, an outcome, covariates."""
@@ -107,6 +104,3 @@ def _covariates(
     if not best or not best <= columns:
         best = optimal_minimal_adjustment_set(graph, x, y, observed=columns)
     return tuple(v for v in graph.variables if v in best)
-
-
-# The estimators -------------------------------------------------------------------------------------------------------

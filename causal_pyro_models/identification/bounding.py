@@ -14,7 +14,7 @@ from causal_pyro_models.identification.expression import Term
 from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
 from causal_pyro_models.identification.joint_table import Joint, JointTable, as_table
 from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.response_types import Event, ResponseTypes, event_of
+from causal_pyro_models.identification.response_types import PlacedEvent, ResponseTypes, event_of
 from causal_pyro_models.identification.responses import Responses
 from causal_pyro_models.validation import Arms, checked_arms
 
@@ -206,7 +206,7 @@ def _solved(name: str, graph: CausalGraph, joint: Joint, objective: WeightedSum,
     )
     types = ResponseTypes(responses, table, [event for _, events in above + below for event in events])
 
-    def coefficients(weighted: Sequence[tuple[float, Sequence[Event]]]) -> Array:
+    def coefficients(weighted: Sequence[tuple[float, Sequence[PlacedEvent]]]) -> Array:
         return np.asarray(np.sum([weight * types.probability(events) for weight, events in weighted], axis=0))
 
     value, factual = coefficients(above), all(not term.do for _, events in condition for term in events)
