@@ -17,13 +17,10 @@ from causal_pyro_models.graph import (
 from causal_pyro_models.identification.columns import check_columns, levels
 from causal_pyro_models.identification.estimand_values import Quantity, Summand
 from causal_pyro_models.identification.expression import Probability, Symbol, Term, product, terms, total
-from causal_pyro_models.validation import checked_arms
+from causal_pyro_models.validation import Arms, checked_arms
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-# The data -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,13 @@ class AdjustmentProblem:
 
 
 def adjustment_problem(
-    data: Any, treatment: Any, outcome: Any, graph: CausalGraph | None, adjustment: Iterable[str] | None
+    data: "pd.DataFrame",
+    treatment: Arms,
+    outcome: str | Mapping[str, Any],
+    graph: CausalGraph | None,
+    adjustment: Iterable[str] | None,
 ) -> AdjustmentProblem:
+    """The problem that the arguments of the estimators describe, see :func:`g_formula`."""
     ((x, arms),) = checked_arms(treatment, most=1).items()
     if not isinstance(outcome, str) and not (isinstance(outcome, Mapping) and len(outcome) == 1):
         raise QueryError(f"the outcome must be a column or one event such as {{'Y': 1}}, got {outcome!r:.80}.")
@@ -78,7 +80,7 @@ def adjustment_problem(
 
 
 def _covariates(
-    data: Any, x: str, y: str, graph: CausalGraph | None, adjustment: Iterable[str] | None
+    data: "pd.DataFrame", x: str, y: str, graph: CausalGraph | None, adjustment: Iterable[str] | None
 ) -> tuple[str, ...]:
     """The adjustment set that was given, once it is checked, or the best of the graph."""
     if graph is not None and not isinstance(graph, CausalGraph):
@@ -102,6 +104,3 @@ def _covariates(
     if not best or not best <= columns:
         best = optimal_minimal_adjustment_set(graph, x, y, observed=columns)
     return tuple(v for v in graph.variables if v in best)
-
-
-# The estimators -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causal_pyro_models.arrays import Array
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.estimators.adjustment import AdjustmentProblem, adjustment_problem
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
@@ -81,7 +81,7 @@ class Augmented(Weighted):
         self.regressor, self.folds, self.seed = regressor, folds, seed
         self.binary = bool(np.isin(self.response, (0.0, 1.0)).all())
 
-    def _scores(self, rows: Any) -> Array:
+    def _scores(self, rows: Ints) -> Array:
         """Of each row the score whose mean is the effect."""
         fold = np.random.default_rng(self.seed).permutation(len(rows)) % self.folds
         scores = np.zeros(len(rows))
@@ -93,7 +93,7 @@ class Augmented(Weighted):
                 scores[fold == k] += sign * (mean + inside / chance * (self.response[here] - mean))
         return scores
 
-    def _outcome(self, learn: Any, at: Any) -> Array:
+    def _outcome(self, learn: Ints, at: Ints) -> Array:
         """The expected outcome of some rows, learned on others."""
         y = self.response[learn]
         if len(np.unique(y)) < 2:
@@ -106,7 +106,7 @@ class Augmented(Weighted):
         regressor.fit(self.features[learn], y)
         return np.asarray(regressor.predict(self.features[at]), dtype=np.float64)
 
-    def value(self, rows: Any) -> float:
+    def value(self, rows: Ints) -> float:
         """The number on some of the rows."""
         return float(self._scores(rows).mean())
 

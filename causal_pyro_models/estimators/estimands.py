@@ -1,7 +1,7 @@
 """Identified estimands from models and from data."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
@@ -68,9 +68,11 @@ def evaluate_on_model(
     quantity: Quantity,
     *,
     num_samples: int | None = None,
-    seed: int | None = None,
     uncertainty: Uncertainty | None = None,
-    **options: Any,
+    regressor: Regressor | None = None,
+    classifier: Classifier | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
 ) -> float | Estimate:
     """A quantity on a model: exact where it has finitely many states, otherwise on samples of it.
 
@@ -78,9 +80,9 @@ def evaluate_on_model(
         model: a callable with Pyro primitives, without arguments.
         quantity: what is asked.
         num_samples: None enumerates the model where that can be done, and otherwise draws 20,000.
-        seed: of the samples.
         uncertainty: by default a bootstrap of 50 replicates.
-        options: as for data.
+        regressor, classifier, level: as for data.
+        seed: of the samples and of the bootstrap.
 
     Raises:
         DataError: an estimand that stands on several distributions.
@@ -92,7 +94,8 @@ def evaluate_on_model(
     if num_samples is None and is_finite(program := inspect_model(model)):
         return JointTables.of(enumerated(program, names), quantity.names).value(quantity)
     data = _sampled(model, names, num_samples or SAMPLES, seed)
-    found: Estimate = evaluate_on_data(data, quantity, uncertainty=uncertainty or Bootstrap(50), seed=seed, **options)
+    options = {"uncertainty": uncertainty or Bootstrap(50), "regressor": regressor, "classifier": classifier}
+    found: Estimate = evaluate_on_data(data, quantity, **options, level=level, seed=seed)
     return found
 
 
@@ -105,7 +108,7 @@ def _check_single(quantity: Quantity) -> None:
         )
 
 
-def _sampled(model: Model, names: Sequence[str], num_samples: int, seed: int | None) -> Any:
+def _sampled(model: Model, names: Sequence[str], num_samples: int, seed: int | None) -> pd.DataFrame:
     """Samples of some sites as a DataFrame."""
     draws = sample(model, checked_count(num_samples, "num_samples", 2), seed)
     columns = {}

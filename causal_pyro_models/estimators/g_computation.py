@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causal_pyro_models.arrays import Array
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.data.design import design, labelled
 from causal_pyro_models.errors import DataError, QueryError
 from causal_pyro_models.estimators.learners import Classifier, Regressor
@@ -68,7 +68,7 @@ class GComputation(Statistic):
             if is_discrete(data[name])
         }
 
-    def value(self, rows: Any) -> float:
+    def value(self, rows: Ints) -> float:
         """The number on some of the rows."""
         sample = _Sample(self, self.data.iloc[rows])
         return sum(sign * sample.mean(factors) for sign, factors in self.orders)

@@ -1,10 +1,11 @@
 """Learners of regressions: two simple ones, and the protocol by which any other is taken, those of scikit-learn too."""
 
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from causal_pyro_models.arrays import Array
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import FitError
 
 
@@ -12,10 +13,10 @@ from causal_pyro_models.errors import FitError
 class Regressor(Protocol):
     """What learns a mean, E[target | features]; it is copied before each fit."""
 
-    def fit(self, features: Any, target: Any) -> Any:
+    def fit(self, features: Array, target: Array) -> object:
         """Learn from features ``(n, k)`` and a target ``(n,)``."""
 
-    def predict(self, features: Any) -> Any:
+    def predict(self, features: Array) -> ArrayLike:
         """The means, ``(n,)``."""
 
 
@@ -23,10 +24,10 @@ class Regressor(Protocol):
 class Classifier(Protocol):
     """What learns probabilities of classes, P(target = c | features); it is copied before each fit."""
 
-    def fit(self, features: Any, target: Any) -> Any:
+    def fit(self, features: Array, target: Ints) -> object:
         """Learn from features ``(n, k)`` and the number of the class of each row, ``(n,)``."""
 
-    def predict_proba(self, features: Any) -> Any:
+    def predict_proba(self, features: Array) -> ArrayLike:
         """The probability of each class, ``(n, classes)``."""
 
 
@@ -38,12 +39,12 @@ class LeastSquares:
         array([7.])
     """
 
-    def fit(self, features: Any, target: Any) -> Self:
+    def fit(self, features: ArrayLike, target: ArrayLike) -> Self:
         """Learn from features ``(n, k)`` and a target ``(n,)``."""
         self.coefficients = np.linalg.lstsq(_with_ones(features), np.asarray(target, dtype=np.float64), rcond=None)[0]
         return self
 
-    def predict(self, features: Any) -> Array:
+    def predict(self, features: ArrayLike) -> Array:
         """The means, ``(n,)``."""
         return np.asarray(_with_ones(features) @ self.coefficients)
 
@@ -64,7 +65,7 @@ class LogisticRegression:
     def __init__(self, ridge: float = 1e-6) -> None:
         self.ridge = ridge
 
-    def fit(self, features: Any, target: Any) -> Self:
+    def fit(self, features: ArrayLike, target: ArrayLike) -> Self:
         """Learn from features ``(n, k)`` and the number of the class of each row, ``(n,)``.
 
         Raises:
@@ -87,7 +88,7 @@ class LogisticRegression:
             self.coefficients += step.reshape(k, free) * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
         raise FitError("logistic regression does not converge in 100 steps: rescale features, or raise its ridge.")
 
-    def predict_proba(self, features: Any) -> Array:
+    def predict_proba(self, features: ArrayLike) -> Array:
         """The probability of each class, ``(n, classes)``."""
         return self._probabilities(_with_ones(features) / self.scale)
 
@@ -97,6 +98,6 @@ class LogisticRegression:
         return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
-def _with_ones(features: Any) -> Array:
+def _with_ones(features: ArrayLike) -> Array:
     matrix = np.asarray(features, dtype=np.float64)
     return np.hstack([np.ones((len(matrix), 1)), matrix])

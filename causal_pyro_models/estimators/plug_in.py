@@ -1,6 +1,6 @@
 """The plug-in estimate: the frequencies of discrete data in place of the distribution."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class PlugIn(Statistic):
         self.columns, self.shape = table.names, table.probabilities.shape
         self.cells: Ints = np.ravel_multi_index(codes, self.shape)
 
-    def value(self, rows: Any) -> float:
+    def value(self, rows: Ints) -> float:
         """The number on some of the rows."""
         law = np.bincount(self.cells[rows], minlength=int(np.prod(self.shape))) / len(rows)
         return self._on(law)

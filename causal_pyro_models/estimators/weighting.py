@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causal_pyro_models.arrays import Array
+from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.data.design import design, labelled
 from causal_pyro_models.errors import (
     DataError,
@@ -100,7 +100,7 @@ class Weighted(Statistic):
         self.features = design(columns, labelled(problem.levels()), self.size)
         self.response = problem.response()
 
-    def propensities(self, learn: Any, at: Any) -> list[Array]:
+    def propensities(self, learn: Ints, at: Ints) -> list[Array]:
         """The probability of each arm for some rows, learned on others.
 
         Raises:
@@ -120,7 +120,7 @@ class Weighted(Statistic):
             found.append(chance)
         return found
 
-    def _means(self, rows: Any) -> list[tuple[float, Array]]:
+    def _means(self, rows: Ints) -> list[tuple[float, Array]]:
         """Of each arm the mean, and each row's part in it less the mean."""
         parts = []
         for place, chance in zip(self.places, self.propensities(rows, rows), strict=True):
@@ -130,7 +130,7 @@ class Weighted(Statistic):
             parts.append((mean, weight * (self.response[rows] - mean)))
         return parts
 
-    def value(self, rows: Any) -> float:
+    def value(self, rows: Ints) -> float:
         """The number on some of the rows."""
         (control, _), (treated, _) = self._means(rows)
         return treated - control

@@ -1,4 +1,8 @@
-"""Causal graphs: directed edges for causes, bidirected edges for hidden confounding."""
+"""Causal graphs, directed edges for causes and bidirected ones for hidden confounding, and what is read off them.
+
+Separators, adjustment and front-door sets, instruments and formats are here: all that needs no distribution. What an
+expression of probabilities or a table enters belongs in ``identification``.
+"""
 
 from causal_pyro_models.graph.adjustment import (
     ADJUSTMENT,

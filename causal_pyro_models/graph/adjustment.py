@@ -50,6 +50,11 @@ class Criterion:
         forbidden: the variables that no valid set holds, given graph, treatment and outcome.
         surgery: the graph in which a valid set m-separates treatment and outcome.
         why_forbidden: says of a forbidden variable why it is.
+
+    Example:
+        >>> graph = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "C")])
+        >>> [sorted(c.forbidden(graph, frozenset("X"), frozenset("Y"))) for c in (ADJUSTMENT, BACKDOOR)]
+        [['M', 'Y'], ['C', 'M', 'Y']]
     """
 
     name: str

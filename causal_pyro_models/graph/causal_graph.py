@@ -22,7 +22,9 @@ from causal_pyro_models.graph.validation import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from causal_pyro_models.arrays import Ints
 
 
 class CausalGraph:
@@ -114,7 +116,9 @@ class CausalGraph:
         return interop.networkx_graph(self.variables, self.edges, self.bidirected)
 
     @classmethod
-    def from_adjacency(cls, matrix: Any, variables: Sequence[str], bidirected: Any = None) -> "CausalGraph":
+    def from_adjacency(
+        cls, matrix: "ArrayLike", variables: Sequence[str], bidirected: "ArrayLike | None" = None
+    ) -> "CausalGraph":
         """The graph with ``i -> j`` where ``matrix[i, j]`` is not zero: ``A[parent, child]``.
 
         Args:
@@ -130,7 +134,7 @@ class CausalGraph:
         edges = interop.matrix_edges(matrix, names, "->")
         return cls(names, edges, () if bidirected is None else interop.matrix_edges(bidirected, names, "<->"))
 
-    def to_adjacency(self) -> "tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]":
+    def to_adjacency(self) -> "tuple[Ints, Ints]":
         """The matrices ``A[parent, child]`` of the directed and (symmetric) of the bidirected edges, zeros and ones."""
         confounded = interop.matrix_of(self.bidirected, self.variables)
         return interop.matrix_of(self.edges, self.variables), confounded + confounded.T

@@ -18,6 +18,10 @@ class Instrument:
     Attributes:
         variable: the instrument.
         given: the covariates; empty for an instrument without conditions.
+
+    Example:
+        >>> print(Instrument("Z", frozenset(["V", "W"])))
+        Z | V, W
     """
 
     variable: str

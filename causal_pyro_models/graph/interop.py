@@ -1,7 +1,7 @@
 """Causal graphs as adjacency matrices and networkx graphs."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import networkx as nx
 
@@ -9,7 +9,9 @@ from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph.validation import Edge, collected
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from causal_pyro_models.arrays import Ints
 
 
 def networkx_edges(graph: "nx.DiGraph[str]") -> tuple[list[str], list[Edge], list[Edge]]:
@@ -30,12 +32,12 @@ def networkx_graph(variables: Iterable[str], edges: Iterable[Edge], bidirected: 
     return graph
 
 
-def matrix_edges(matrix: Any, variables: Sequence[str], arrow: str) -> list[Edge]:
+def matrix_edges(matrix: "ArrayLike", variables: Sequence[str], arrow: str) -> list[Edge]:
     """The edges where a matrix is not zero; a matrix of bidirected edges must be symmetric, and gives each one once."""
     import numpy as np
 
     n = len(variables)
-    for labels in (matrix.index, matrix.columns) if hasattr(matrix, "columns") else ():
+    for labels in (getattr(matrix, axis) for axis in ("index", "columns") if hasattr(matrix, "columns")):
         if any(isinstance(label, str) for label in labels) and list(labels) != list(variables):
             raise GraphError(
                 f"the adjacency matrix is labelled {list(labels)}, expected {list(variables)}, in this order."
@@ -68,7 +70,7 @@ def matrix_edges(matrix: Any, variables: Sequence[str], arrow: str) -> list[Edge
     return [(variables[i], variables[j]) for i, j in np.argwhere(entries)]
 
 
-def matrix_of(edges: Iterable[Edge], variables: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def matrix_of(edges: Iterable[Edge], variables: Sequence[str]) -> "Ints":
     """The matrix of zeros and ones with a one at ``[a, b]`` for each edge ``(a, b)``."""
     import numpy as np
 

@@ -1,7 +1,7 @@
-"""Identification: which causal questions data can answer, by what estimand, and why.
+"""Identification: which causal questions data can answer, by what estimand, and why; and bounds where they cannot.
 
-What needs numpy and scipy (tables, bounds) is imported on first use. Numbers from data or models are computed above, in
-``estimators``; tests of a graph against data are in ``independence``.
+Exact laws are taken here, and what needs NumPy and SciPy for them is imported on first use. Numbers from data or models
+are computed in ``estimators``; tests of what a graph implies are in ``independence``.
 """
 
 import importlib

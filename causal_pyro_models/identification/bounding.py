@@ -12,9 +12,9 @@ from causal_pyro_models.errors import InterventionError, QueryError, unknown_var
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expression import Term
 from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
-from causal_pyro_models.identification.joint_table import JointTable, as_table
+from causal_pyro_models.identification.joint_table import Joint, JointTable, as_table
 from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.response_types import Event, ResponseTypes, event_of
+from causal_pyro_models.identification.response_types import PlacedEvent, ResponseTypes, event_of
 from causal_pyro_models.identification.responses import Responses
 from causal_pyro_models.validation import Arms, checked_arms
 
@@ -58,7 +58,7 @@ class Bounds:
         return f"{self.name} from {self.lower:.4f} to {self.upper:.4f} ({'sharp' if self.sharp else 'not sharp'})"
 
 
-def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
+def bounds(graph: CausalGraph, joint: Joint, query: str | Query) -> Bounds:
     """Bounds on a query, interventional or counterfactual, from the joint law of the observed variables.
 
     The hidden variables of each district choose the response types of its members, in any way that brings about the
@@ -94,7 +94,7 @@ def bounds(graph: CausalGraph, joint: Any, query: str | Query) -> Bounds:
     return _solved(asked.text(), graph, joint, [(1.0, events + given)], [(1.0, given)] if given else [])
 
 
-def ate_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def ate_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the average treatment effect E[Y_treated - Y_control].
 
     Args:
@@ -127,7 +127,7 @@ def ate_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | M
     return _solved("ate", graph, table, objective, [])
 
 
-def pn_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def pn_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity P(not Y_control | X = treated, Y).
 
     Args:
@@ -153,7 +153,7 @@ def pn_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Ma
     return _solved("pn", graph, joint, objective, [(1.0, seen)])
 
 
-def ps_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def ps_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of sufficiency P(Y_treated | X = control, not Y).
 
     Args:
@@ -174,7 +174,7 @@ def ps_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Ma
     return _solved("ps", graph, joint, objective, [(1.0, events) for events in seen])
 
 
-def pns_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def pns_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity and sufficiency P(Y_treated, not Y_control).
 
     Args:
@@ -197,7 +197,7 @@ def pns_bounds(graph: CausalGraph, joint: Any, treatment: Arms, outcome: str | M
 # The program ----------------------------------------------------------------------------------------------------------
 
 
-def _solved(name: str, graph: CausalGraph, joint: Any, objective: WeightedSum, condition: WeightedSum) -> Bounds:
+def _solved(name: str, graph: CausalGraph, joint: Joint, objective: WeightedSum, condition: WeightedSum) -> Bounds:
     """The extremes of one weighted sum of probabilities over another, or of the first where there is no condition."""
     table, responses = as_table(joint, graph.variables), Responses(graph)
     above, below = (
@@ -206,7 +206,7 @@ def _solved(name: str, graph: CausalGraph, joint: Any, objective: WeightedSum, c
     )
     types = ResponseTypes(responses, table, [event for _, events in above + below for event in events])
 
-    def coefficients(weighted: Sequence[tuple[float, Sequence[Event]]]) -> Array:
+    def coefficients(weighted: Sequence[tuple[float, Sequence[PlacedEvent]]]) -> Array:
         return np.asarray(np.sum([weight * types.probability(events) for weight, events in weighted], axis=0))
 
     value, factual = coefficients(above), all(not term.do for _, events in condition for term in events)
@@ -271,7 +271,7 @@ def _worth(table: JointTable, outcome: Any, treatment: Mapping[str, Any]) -> lis
 
 
 def _causation(
-    graph: CausalGraph, joint: Any, treatment: Any, outcome: Any
+    graph: CausalGraph, joint: Joint, treatment: Any, outcome: Any
 ) -> tuple[tuple[Term, ...], tuple[Term, ...], Term, list[Term]]:
     """The two arms, the outcome as an event, and the ways in which it can fail."""
     control, treated = _arms(graph, treatment)

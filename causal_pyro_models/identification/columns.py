@@ -32,7 +32,7 @@ def check_columns(data: "pd.DataFrame", names: Iterable[str], least: int = 2) ->
         if data[name].dtype.kind == "f" and not np.isfinite(data[name].to_numpy()).all():
             raise DataError(f"column {name!r} has infinite values: drop these rows first.")
     if len(data) < least:
-        raise DataError(f"the data have {len(data) or 'no'} rows, expected at least {least}.")
+        raise DataError(f"the data have {len(data)} rows, expected at least {least}.")
 
 
 def is_dataframe(data: object) -> bool:

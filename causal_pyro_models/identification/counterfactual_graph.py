@@ -129,6 +129,16 @@ class Conflict:
 
     References:
         Shpitser and Pearl (2008), line 8 of ID*; Correa, Lee and Bareinboim (2021), definition 4 and theorem 3.
+
+    Example:
+        >>> from causal_pyro_models.errors import NotIdentifiableError
+        >>> from causal_pyro_models.graph import CausalGraph
+        >>> from causal_pyro_models.identification import identify
+        >>> try:
+        ...     identify(CausalGraph.from_edges([("X", "Y")]), "P(Y_{X=1}, Y_{X=0})")
+        ... except NotIdentifiableError as error:
+        ...     error.witness.variable, error.witness.first, error.witness.second
+        ('X', 1, 0)
     """
 
     district: tuple[Term, ...]

@@ -29,6 +29,13 @@ class Step:
     Args:
         before: what the line before has somewhere.
         after: what the line after has there.
+
+    Example:
+        >>> from causal_pyro_models.identification import identify
+        >>> graph = CausalGraph.from_edges([("X", "M"), ("M", "Y")])
+        >>> for step in identify(graph, "P(Y | do(X))").derivation:
+        ...     print(f"{step.before} = {step.after}, {step.reason}")
+        P(y | do(x)) = P(y | x), rule 2: (Y _||_ X) in the graph without the edges out of X
     """
 
     before: Expression
@@ -56,6 +63,15 @@ class RuleStep(Step):
     Args:
         rule: 1, 2 or 3.
         separation: what the rule needs, and the graph in which it needs it.
+
+    Example:
+        >>> from causal_pyro_models.identification import parse
+        >>> graph = CausalGraph.from_edges([("X", "Y")])
+        >>> needed = Separation(graph, ("X",), ("Y",), over=("Y",))
+        >>> step = RuleStep(parse("P(x | do(y))"), parse("P(x)"), 3, needed)
+        >>> step.check(graph, seed=0)  # X and Y are separated without the edges into Y
+        >>> step.reason
+        'rule 3: (X _||_ Y) in the graph without the edges into Y'
     """
 
     rule: int
@@ -92,6 +108,15 @@ class AxiomStep(Step):
 
     Args:
         axiom: its name.
+
+    Example:
+        >>> from causal_pyro_models.identification import parse
+        >>> step = AxiomStep(parse("P(x, y)"), parse("P(y | x) P(x)"), "chain rule")
+        >>> step.check(CausalGraph(["X", "Y"], []), seed=0)
+        >>> AxiomStep(parse("P(x, y)"), parse("P(x) P(y)"), "chain rule").check(CausalGraph(["X", "Y"], []), seed=0)
+        Traceback (most recent call last):
+        ...
+        causal_pyro_models.errors.DerivationError: P(x, y) = P(x) P(y) is no identity: they are apart by 0.104.
     """
 
     axiom: str
@@ -211,6 +236,17 @@ def verify(derivation: Derivation, *, models: int = 0, seed: int = 0) -> None:
     Raises:
         DerivationError: a step that is wrong, which the message shows.
         QueryError: a graph too large for random models.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from causal_pyro_models.identification import identify
+        >>> graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> derivation = identify(graph, "P(Y | do(X))").derivation
+        >>> verify(derivation, models=3)
+        >>> verify(replace(derivation, graph=CausalGraph(["Z", "X", "Y"], [])))
+        Traceback (most recent call last):
+        ...
+        causal_pyro_models.errors.DerivationError: ...CausalGraph(Z -> X, Z -> Y, X -> Y) is another graph.
     """
     if not isinstance(derivation, Derivation):
         raise DerivationError(f"expected a Derivation, got {type(derivation).__name__}. Pass estimand.derivation.")

@@ -66,11 +66,11 @@ class Estimand:
 
     def evaluate(
         self,
-        source: Any,
+        source: object,
         values: Mapping[str, Any] | None = None,
         *,
         contrast: Arms | None = None,
-        **options: Any,
+        **options: object,
     ) -> "float | Estimate":
         """The number: the probability of the outcome where it has a value, and its mean where it has none.
 

@@ -1,9 +1,9 @@
 """The number that an estimand is: from exact joint tables here, from data and models in ``estimators.estimands``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.extensions import load_for
 from causal_pyro_models.identification.expression import Expression, Symbol
-from causal_pyro_models.identification.joint_table import JointTable, Tabulated, as_table
+from causal_pyro_models.identification.joint_table import Joint, JointTable, Tabulated, as_table
 from causal_pyro_models.identification.query import Query
 from causal_pyro_models.identification.tabulation import Tabulator
 from causal_pyro_models.validation import Arms, checked_arms
 
 if TYPE_CHECKING:
     from causal_pyro_models.estimate import Estimate
+
+Laws: TypeAlias = "Joint | Mapping[tuple[str, Iterable[str]], Joint]"
+"""One joint law, or one for each domain and each set of variables that were set there."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,10 @@ class Quantity:
 def evaluate(
     query: Query,
     expression: Expression,
-    source: Any,
+    source: object,
     values: Mapping[str, Any] | None = None,
     contrast: Arms | None = None,
-    **options: Any,
+    **options: object,
 ) -> "float | Estimate":
     """The value of the expression that a query equals; see :meth:`Estimand.evaluate`."""
     quantity = quantity_of(query, expression, values, contrast)
@@ -70,7 +73,7 @@ def evaluate(
 
 
 @singledispatch
-def evaluate_on(source: object, quantity: Quantity, **options: Any) -> "float | Estimate":
+def evaluate_on(source: object, quantity: Quantity, **options: object) -> "float | Estimate":
     """A quantity, by the type of the source; rooms above register theirs."""
     raise DataError(
         f"expected a joint table, a DataFrame with a row for each unit or a model, got {type(source).__name__}."
@@ -80,7 +83,7 @@ def evaluate_on(source: object, quantity: Quantity, **options: Any) -> "float | 
 @evaluate_on.register(JointTable)
 @evaluate_on.register(Tabulated)
 @evaluate_on.register(Mapping)
-def evaluate_on_tables(source: Any, quantity: Quantity, **options: Any) -> float:
+def evaluate_on_tables(source: Laws, quantity: Quantity, **options: object) -> float:
     """A quantity on one joint law, or on a dict of them, which are exact."""
     if options:
         raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
@@ -150,7 +153,7 @@ class JointTables:
         self.tabulate = Tabulator(self.names, self._regime, self.any.index)
 
     @classmethod
-    def of(cls, source: Any, names: frozenset[str]) -> "JointTables":
+    def of(cls, source: Laws, names: frozenset[str]) -> "JointTables":
         """Of one law, or of a dict of them."""
         if not isinstance(source, Mapping):
             return cls({("", frozenset()): as_table(source)}, names)

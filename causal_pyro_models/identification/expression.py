@@ -14,7 +14,12 @@ from causal_pyro_models.identification.notation import Constant, Latex, Text
 
 
 class Symbol(NamedTuple):
-    """A value of a variable that is left open: ``Symbol("X")`` is x, ``Symbol("X", 1)`` is x'."""
+    """A value of a variable that is left open: ``Symbol("X")`` is x, ``Symbol("X", 1)`` is x'.
+
+    Example:
+        >>> Probability((Term("Y", 1),), (Term("X", Symbol("X", 1)),)).text()
+        "P(Y=1 | x')"
+    """
 
     name: str
     primes: int = 0
@@ -29,6 +34,11 @@ class Term(NamedTuple):
     ``Term("X", Symbol("X"))`` is x, ``Term("X", 1)`` is X=1, and ``Term("Y", Symbol("Y"), (Term("X", 1),))`` is y under
     do(X=1). Within ``do``, a term with a world of its own stands for a nested counterfactual: in Y_{X=1, M_{X=0}} the
     second term has M at the value that it takes under do(X=0). See :func:`term` for a shorter way to write terms.
+
+    Example:
+        >>> nested = Term("M", Symbol("M"), (Term("X", 0),))
+        >>> Probability((Term("Y", 1, (Term("X", 1), nested)),)).text()
+        'P(Y_{X=1, m_{X=0}}=1)'
     """
 
     name: str
@@ -92,7 +102,17 @@ def in_order(name: str) -> tuple[str | tuple[int, str], ...]:
 
 
 class Expression:
-    """Base of all expressions."""
+    """Base of all expressions.
+
+    Example:
+        >>> adjusted = Sum((Symbol("Z"),), product([Probability(terms("Y"), terms("XZ")), Probability(terms("Z"))]))
+        >>> print(adjusted)
+        sum_z P(y | x, z) P(z)
+        >>> sorted(adjusted.names), adjusted.free == {Symbol("X"), Symbol("Y")}
+        (['X', 'Y', 'Z'], True)
+        >>> print(adjusted.substitute({Symbol("X"): 1}))
+        sum_z P(y | X=1, z) P(z)
+    """
 
     def text(self) -> str:
         """The expression as text; :func:`parse` reads it back."""
@@ -297,7 +317,12 @@ class Sum(Expression):
 
 @dataclass(frozen=True, repr=False)
 class Product(Expression):
-    """The product of two or more factors; :func:`product` makes one of any number."""
+    """The product of two or more factors; :func:`product` makes one of any number.
+
+    Example:
+        >>> Product((Probability(terms("Y"), terms("X")), Probability(terms("X")))).latex()
+        'P(y \\\\mid x) \\\\, P(x)'
+    """
 
     factors: tuple[Expression, ...]
 

@@ -6,14 +6,14 @@ from itertools import count
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import block_diag, coo_array, csr_array, hstack, vstack
+from scipy.sparse import coo_array, csr_array, hstack, vstack
 
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import DataError, EvidenceError
 from causal_pyro_models.identification.response_types import ResponseTypes
 
 GAP = 1e-7  # between what is attained and what is not exceeded, at which a search ends
-MOST_NODES = 300
+MOST_SPLITS = 200
 
 
 def extremes(types: ResponseTypes, value: Array, name: str) -> tuple[float, float, bool]:
@@ -110,43 +110,42 @@ def _constraints(types: ResponseTypes, functions: Array) -> tuple[csr_array, Arr
 def _bilinear_extreme(types: ResponseTypes, value: Array, name: str) -> tuple[float, bool]:
     """The least mean of a function of the types of two independent districts, and whether the search came to its end.
 
-    The function is a sum of k products of means of one district each. Over a box of the first factors each product lies
-    above two planes (McCormick), which is a linear program; boxes are split until the least bound of all is attained.
+    The mean is linear in what the first district comes to (k factors) and, at its best for the second, concave: over a
+    simplex of factors it lies above the plane through its values at the vertices. That is a linear program; simplices
+    are split where it has its solution, until the least bound of all is attained.
 
     References:
-        McCormick (1976), Computability of global solutions to factorable nonconvex programs; Al-Khayyal and Falk
-        (1983), Jointly constrained biconvex programming.
+        Horst (1976), An algorithm for nonconvex programming problems; Locatelli and Raber (2000), Finiteness result for
+        the simplicial branch-and-bound algorithm based on omega-subdivisions.
     """
-    search = _Search(types, value, name)
-    low, high = search.ranges(0)
+    program = _Bilinear(types, value, name)
+    waiting: list[tuple[float, int, Array, Array, Array]] = []
     order = count()
-    boxes: list[tuple[float, int, Array, Array, Array, Array]] = []
 
-    def consider(low: Array, high: Array) -> float:
-        found = search.relaxed(low, high)
+    def consider(vertices: Array) -> float:
+        found = program.relaxed(vertices)
         if found is None:
             return math.inf
-        bound, attained, first, gaps = found
-        bound = max(bound, float(value.min()))  # no mean is less
-        heapq.heappush(boxes, (bound, next(order), low, high, first, gaps))
+        bound, attained, at, shares = found
+        heapq.heappush(waiting, (max(bound, float(value.min())), next(order), vertices, at, shares))
         return attained
 
-    best = consider(low, high)
-    for _ in range(MOST_NODES):
-        bound, _, low, high, first, gaps = heapq.heappop(boxes)
+    best = consider(program.simplex())
+    for _ in range(MOST_SPLITS):
+        if not waiting:
+            return best, True
+        bound, _, vertices, at, shares = heapq.heappop(waiting)
         if bound >= best - GAP:
             return bound, True
-        k = int(np.argmax(gaps))
-        middle = np.clip(first[k], low[k] + 0.1 * (high[k] - low[k]), high[k] - 0.1 * (high[k] - low[k]))
-        for lower, upper in ((low[k], middle), (middle, high[k])):
-            inner_low, inner_high = low.copy(), high.copy()
-            inner_low[k], inner_high[k] = lower, upper
-            best = min(best, consider(inner_low, inner_high))
-    return boxes[0][0], False
+        for i in np.flatnonzero(shares > 1e-9):
+            part = vertices.copy()
+            part[i] = at
+            best = min(best, consider(part))
+    return min(best, *(bound for bound, *_ in waiting)), False
 
 
-class _Search:
-    """The relaxations of a bilinear program: constant + cost q + cost r + sum over k of (A q)_k (B r)_k.
+class _Bilinear:
+    """A bilinear program: the least of constant + cost q + cost r + sum over k of (A q)_k (B r)_k.
 
     q and r are the laws of the types of two districts. What their equations settle of them is taken out of the
     products, so that k is as small as can be.
@@ -172,44 +171,50 @@ class _Search:
         kept = s > 1e-10 * max(float(np.abs(matrix).max()), 1e-300)
         self.factors = (u[:, kept] * s[kept]).T, v[kept]
         self.k = int(kept.sum())
-        self.second = self.ranges(1)
+        self._known: dict[bytes, float] = {}
 
-    def ranges(self, side: int) -> tuple[Array, Array]:
-        """The least and greatest value of each factor of one side."""
-        ends = [
-            [sign * _least(sign * row, self.left[side], self.right[side], self.name) for row in self.factors[side]]
-            for sign in (1.0, -1.0)
-        ]
-        return np.array(ends[0]), np.array(ends[1])
+    def simplex(self) -> Array:
+        """The vertices (k + 1, k) of a simplex that holds all that the first factors can be."""
+        ends = [[sign * self._first(sign * row) for row in self.factors[0]] for sign in (1.0, -1.0)]
+        width = np.maximum(np.subtract(ends[1], ends[0]), 1e-9)
+        found = []
+        for sign, corner in zip((1.0, -1.0), np.array(ends), strict=True):
+            across = sign / width
+            reach = -self._first(-across @ self.factors[0]) - float(across @ corner)
+            found.append((reach, np.vstack([corner, corner + reach * sign * np.diag(width)])))
+        return min(found, key=lambda pair: pair[0])[1]
 
-    def relaxed(self, low: Array, high: Array) -> tuple[float, float, Array, Array] | None:
-        """In a box of the first factors: a lower bound, a value attained, the factors there, how loose each term is.
+    def relaxed(self, vertices: Array) -> tuple[float, float, Array, Array] | None:
+        """In a simplex: a lower bound, a value attained, the first factors there, and the share of each vertex in them.
 
-        None where the box is empty.
+        None where no law of the first district is in it.
         """
-        a, b = (csr_array(factor) for factor in self.factors)
-        least, most = self.second
-        eye, none = csr_array(np.eye(self.k)), csr_array((self.k, self.k))
+        heights = [self._second(vertex) for vertex in vertices]
         rows = [
-            hstack([csr_array(least[:, None] * self.factors[0]), csr_array(low[:, None] * self.factors[1]), -eye]),
-            hstack([csr_array(most[:, None] * self.factors[0]), csr_array(high[:, None] * self.factors[1]), -eye]),
-            hstack([a, csr_array(b.shape), none]),
-            hstack([-a, csr_array(b.shape), none]),
+            hstack([self.left[0], csr_array((len(self.right[0]), len(vertices)))]),
+            hstack([csr_array(self.factors[0]), csr_array(-vertices.T)]),
+            csr_array(np.append(np.zeros(len(self.costs[0])), np.ones(len(vertices)))[None]),
         ]
-        sizes = a.shape[1], b.shape[1]
         result = linprog(
-            np.concatenate([*self.costs, np.ones(self.k)]),
-            A_ub=vstack(rows).tocsr(),
-            b_ub=np.concatenate([low * least, high * most, high + 1e-12, -low + 1e-12]),
-            A_eq=hstack([block_diag(self.left), csr_array((sum(map(len, self.right)), self.k))]).tocsr(),
-            b_eq=np.concatenate(self.right),
-            bounds=[(0, None)] * sum(sizes) + [(None, None)] * self.k,
+            np.append(self.costs[0], heights),
+            A_eq=vstack(rows).tocsr(),
+            b_eq=np.concatenate([self.right[0], np.zeros(self.k), [1.0]]),
             method="highs",
         )
         if result.status != 0:
             return None
-        q, r, t = np.split(result.x, [sizes[0], sum(sizes)])
-        first, second = self.factors[0] @ q, self.factors[1] @ r
-        there = self.costs[1] + first @ self.factors[1]
-        attained = float(self.costs[0] @ q) + _least(there, self.left[1], self.right[1], self.name)
-        return float(result.fun) + self.constant, attained + self.constant, first, first * second - t
+        q, shares = np.split(result.x, [len(self.costs[0])])
+        at = self.factors[0] @ q
+        attained = float(self.costs[0] @ q) + self._second(at)
+        return float(result.fun) + self.constant, attained + self.constant, at, shares
+
+    def _first(self, cost: Array) -> float:
+        """The least of a linear function of the first law."""
+        return _least(cost, self.left[0], self.right[0], self.name)
+
+    def _second(self, at: Array) -> float:
+        """The least of all that the second law enters, where the first factors are known."""
+        key = at.tobytes()
+        if key not in self._known:
+            self._known[key] = _least(self.costs[1] + at @ self.factors[1], self.left[1], self.right[1], self.name)
+        return self._known[key]

@@ -25,6 +25,18 @@ class Hedge:
 
     References:
         Shpitser and Pearl (2006), Identification of joint interventional distributions, definition 6 and theorem 4.
+
+    Example:
+        >>> from causal_pyro_models.errors import NotIdentifiableError
+        >>> from causal_pyro_models.identification import identify
+        >>> bow = CausalGraph(["X", "Y"], [("X", "Y")], bidirected=[("X", "Y")])
+        >>> try:
+        ...     identify(bow, "P(Y | do(X))")
+        ... except NotIdentifiableError as error:
+        ...     hedge = error.witness
+        >>> hedge.check()
+        >>> hedge.forest, hedge.core, hedge.roots
+        (CausalGraph(X -> Y, X <-> Y), CausalGraph(Y), ('Y',))
     """
 
     graph: CausalGraph

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from causal_pyro_models.identification.columns import check_columns, is_datafram
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 MOST_CELLS = 50_000_000
 
@@ -41,7 +42,7 @@ class JointTable:
     states: dict[str, tuple[Any, ...]]
 
     def __init__(
-        self, names: Sequence[str], probabilities: Any, states: Mapping[str, Sequence[Any]] | None = None
+        self, names: Sequence[str], probabilities: "ArrayLike", states: Mapping[str, Sequence[Any]] | None = None
     ) -> None:
         self.names = _checked_names(names)
         self.probabilities = _checked_probabilities(probabilities, self.names)
@@ -128,7 +129,11 @@ class Tabulated(Protocol):
         """The law as a table."""
 
 
-def as_table(source: "JointTable | Tabulated | pd.DataFrame", names: Iterable[str] | None = None) -> JointTable:
+Joint: TypeAlias = "JointTable | Tabulated | pd.DataFrame"
+"""A joint law of finite variables: a table, what can be written as one, or data, for their frequencies."""
+
+
+def as_table(source: Joint, names: Iterable[str] | None = None) -> JointTable:
     """A joint table from one, from the frequencies of a DataFrame, or from a law of the zoo."""
     wanted = None if names is None else list(names)
     if isinstance(source, JointTable):
@@ -148,7 +153,7 @@ def as_table(source: "JointTable | Tabulated | pd.DataFrame", names: Iterable[st
     return table
 
 
-def _checked_names(names: Any) -> tuple[str, ...]:
+def _checked_names(names: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise DataError(f"names must be a list of variables, one for each axis, got {names!r:.80}.")
     listed = tuple(names)
@@ -158,7 +163,7 @@ def _checked_names(names: Any) -> tuple[str, ...]:
     return listed
 
 
-def _checked_probabilities(probabilities: Any, names: tuple[str, ...]) -> Array:
+def _checked_probabilities(probabilities: "ArrayLike", names: tuple[str, ...]) -> Array:
     try:
         array = np.array(probabilities, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -13,7 +13,16 @@ from causal_pyro_models.validation import Arms, checked_arms
 
 
 class Contrast(NamedTuple):
-    """An effect: how far the distribution of the outcome in ``active`` is from that in ``reference``."""
+    """An effect: how far the distribution of the outcome in ``active`` is from that in ``reference``.
+
+    Example:
+        >>> from causal_pyro_models.identification import identify
+        >>> graph = CausalGraph.from_edges([("X", "M"), ("X", "Y"), ("M", "Y")])
+        >>> for query in natural_direct_effect({"X": (0, 1)}, "Y", "M"):
+        ...     print(identify(graph, query))
+        sum_m P(y | m, X=1) P(m | X=0)
+        P(y | X=0)
+    """
 
     active: Query
     reference: Query

@@ -23,11 +23,11 @@ MAXIMUM_TYPES = 300_000
 """Combinations of response types beyond which a program is refused."""
 
 
-Event = tuple[Input, int]
+PlacedEvent = tuple[Input, int]
 """What a variable is in a world, and the place of a value among the states of the variable."""
 
 
-def event_of(responses: Responses, table: JointTable, term: Term) -> Event:
+def event_of(responses: Responses, table: JointTable, term: Term) -> PlacedEvent:
     """What a term says, each value by its place among the states of its variable."""
     placed = _placed(table, term)
     return responses.find(placed.name, responses.world(placed.do)), _place(placed.value)
@@ -129,7 +129,7 @@ class ResponseTypes:
         QueryError: there are more than ``MAXIMUM_TYPES`` combinations of response types.
     """
 
-    def __init__(self, responses: Responses, table: JointTable, events: Iterable[Event]) -> None:
+    def __init__(self, responses: Responses, table: JointTable, events: Iterable[PlacedEvent]) -> None:
         self.responses, self.graph, self.table = responses, responses.graph, table
         self.nodes = self._needed(events)
         self.kernels: dict[frozenset[str], Array] = {}  # of the parts that the observed law settles
@@ -156,7 +156,7 @@ class ResponseTypes:
         numbers = np.unravel_index(np.arange(self.total), self.counts) if block else ()
         self.types = dict(zip(self.block, numbers, strict=True))
 
-    def _needed(self, events: Iterable[Event]) -> tuple[Response, ...]:
+    def _needed(self, events: Iterable[PlacedEvent]) -> tuple[Response, ...]:
         """The responses that events depend on."""
         return self.responses.ancestry(found for found, _ in events if isinstance(found, Response))
 
@@ -212,7 +212,7 @@ class ResponseTypes:
 
     # What is linear in the law of the types ---------------------------------------------------------------------------
 
-    def probability(self, events: Sequence[Event]) -> Array:
+    def probability(self, events: Sequence[PlacedEvent]) -> Array:
         """The probability of a conjunction of events given each combination of response types."""
         needed = self._needed(events)
         free = [response for response in needed if response.name not in self.types]

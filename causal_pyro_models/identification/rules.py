@@ -21,6 +21,14 @@ class Separation:
         left, right, given: variables.
         over: the variables without the edges into them, written with a bar over them.
         under: the variables without the directed edges out of them, written with a bar under them.
+
+    Example:
+        >>> graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> needed = Separation(graph, ("Y",), ("X",), given=("Z",), under=("X",))
+        >>> print(needed, needed.holds)
+        (Y _||_ X | Z) in the graph without the edges out of X True
+        >>> needed.mutilated
+        CausalGraph(Z -> X, Z -> Y)
     """
 
     graph: CausalGraph

@@ -28,6 +28,11 @@ def simplified(expression: Expression) -> Expression:
     """An equal expression in textbook form; simplifying it once more changes nothing.
 
     Equal means for all distributions in which no condition has probability zero.
+
+    Example:
+        >>> from causal_pyro_models.identification import parse
+        >>> print(simplified(parse("sum_{w, z} P(w, y | x, z) P(x, z) / P(x)")))
+        P(y | x)
     """
     while (simpler := with_primes(_normal(expression))) != expression:
         expression = simpler

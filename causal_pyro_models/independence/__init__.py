@@ -1,6 +1,7 @@
 """Tests of conditional independence, and of a graph against data, with their number accounted for.
 
-A new test is one new file. Which independences a graph implies is found in ``identification.implications``.
+A new test is one new file. Which constraints a graph implies is found in ``identification.implications``, and graphs
+are not searched for here.
 """
 
 from causal_pyro_models.independence.correlations import canonical_correlation_test

@@ -1,11 +1,12 @@
 """The G-test of conditional independence of discrete variables."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
+from causal_pyro_models.arrays import Ints
 from causal_pyro_models.independence.result import ChiSquared, chi_squared
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def g_test(data: "pd.DataFrame", xs: Sequence[str], ys: Sequence[str], given: Se
     return chi_squared(max(statistic, 0.0), dof)
 
 
-def codes(data: "pd.DataFrame", names: Sequence[str]) -> Any:
+def codes(data: "pd.DataFrame", names: Sequence[str]) -> Ints:
     """One integer for each row: which combination of values it has."""
     if not names:
         return np.zeros(len(data), dtype=np.int64)
-    return data.groupby(list(names), observed=True, sort=False).ngroup().to_numpy()
+    return np.asarray(data.groupby(list(names), observed=True, sort=False).ngroup(), dtype=np.int64)

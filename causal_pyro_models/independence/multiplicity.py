@@ -1,13 +1,12 @@
 """P-values of many tests, corrected for their number."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from causal_pyro_models.arrays import Array
 
 
-def holm(p_values: Any) -> Array:
+def holm(p_values: ArrayLike) -> Array:
     """Holm's adjusted p-values: rejecting those below alpha errs at all with probability at most alpha.
 
     Example:
@@ -21,7 +20,7 @@ def holm(p_values: Any) -> Array:
     return np.minimum(adjusted, 1.0)
 
 
-def benjamini_hochberg(p_values: Any) -> Array:
+def benjamini_hochberg(p_values: ArrayLike) -> Array:
     """Adjusted p-values of Benjamini and Hochberg: of those rejected below alpha, a share of alpha is false.
 
     Example:

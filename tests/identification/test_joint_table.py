@@ -20,7 +20,7 @@ HALF = JointTable(["X", "Y"], [[0.25, 0.25], [0.25, 0.25]])
         (lambda: JointTable(["X", "Y"], [0.5, 0.5]), r"shape \(2,\)"),
         (lambda: JointTable(["X"], ["a", "b"]), "numbers"),
         (lambda: JointTable(["X"], [0.5, 0.5], {"X": ["a"]}), "1 distinct states for an axis of 2"),
-        (lambda: JointTable.from_dataframe(pd.DataFrame({"X": []})), "no rows"),
+        (lambda: JointTable.from_dataframe(pd.DataFrame({"X": []})), "0 rows"),
         (lambda: JointTable.from_dataframe(pd.DataFrame({v: range(1000) for v in "XYZ"})), r"1e\+09 cells"),
         (lambda: JointTable(["X"], [[]]), "shape"),
         (lambda: JointTable.from_dataframe(pd.DataFrame({"X": [1.0, None]})), "missing"),

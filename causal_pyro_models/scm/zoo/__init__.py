@@ -1,6 +1,7 @@
 """Structural causal models whose answers are known exactly, as ground truth for everything else.
 
-``linear``, ``discrete`` and ``nonlinear`` hold the standard structures by name: ``zoo.linear.front_door()``.
+``linear``, ``discrete`` and ``nonlinear`` hold the standard structures by name: ``zoo.linear.front_door()``. Their
+answers are closed forms and enumerations of their own; models that are learned belong in ``models``.
 """
 
 from causal_pyro_models.scm.zoo import discrete, linear, nonlinear

@@ -1,7 +1,7 @@
 """What every model of the zoo has: a graph, hidden variables, and answers that are exact."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -21,11 +21,13 @@ class Law(Protocol):
 
     @property
     def names(self) -> tuple[Any, ...]: ...
-    def expectation(self, name: Any) -> Any: ...
+    def expectation(self, name: Hashable) -> Any: ...
     def condition(self, evidence: Mapping[Any, Any]) -> Self: ...
 
 
 L = TypeVar("L", bound=Law)
+Mean = TypeVar("Mean", float, Array)
+K = TypeVar("K")
 
 
 class AnalyticSCM(ABC):
@@ -63,7 +65,7 @@ class AnalyticSCM(ABC):
         """The latent projection of the graph on the observed variables: hidden causes become bidirected edges."""
         return self.graph.latent_projection(self.observed)
 
-    def known(self, names: Iterable[Any]) -> None:
+    def known(self, names: Iterable[object]) -> None:
         """Raise UnknownVariableError at the first name that is not a variable."""
         if not isinstance(names, Iterable):
             raise QueryError(f"expected the names of variables, got {names!r:.80}.")
@@ -98,13 +100,13 @@ class AnalyticSCM(ABC):
         return f"{type(self).__name__}({edges or ', '.join(self.variables)}{hidden})"
 
 
-class SolvedSCM(AnalyticSCM, Generic[L]):
+class SolvedSCM(AnalyticSCM, Generic[L, Mean]):
     """An analytic SCM whose joint law over any number of worlds is known; every other answer follows from it."""
 
     @abstractmethod
     def worlds(
         self,
-        worlds: Mapping[Any, Do | None],
+        worlds: Mapping[K, Do | None],
         evidence: Mapping[str, Any] | None = None,
         variables: Iterable[str] | None = None,
     ) -> L:
@@ -132,7 +134,7 @@ class SolvedSCM(AnalyticSCM, Generic[L]):
         """The law of all variables in the world ``do``, given evidence (full or partial) on the factual one."""
         return self._world(do, evidence)
 
-    def ate(self, treatment: Treatment, outcome: str, evidence: Mapping[str, Any] | None = None) -> Any:
+    def ate(self, treatment: Treatment, outcome: str, evidence: Mapping[str, Any] | None = None) -> Mean:
         """The average effect E[Y_treated - Y_control], among the units that fit the evidence if it is given.
 
         Args:
@@ -144,27 +146,27 @@ class SolvedSCM(AnalyticSCM, Generic[L]):
         control, treated = _arms(treatment)
         return self._contrast(treated, control, outcome, evidence)
 
-    def cde(self, treatment: Treatment, outcome: str, mediators: Do, evidence: Mapping[str, Any] | None = None) -> Any:
+    def cde(self, treatment: Treatment, outcome: str, mediators: Do, evidence: Mapping[str, Any] | None = None) -> Mean:
         """The controlled direct effect: the effect of the treatment with the mediators held at given values."""
         control, treated = _arms(treatment)
         return self._contrast({**mediators, **treated}, {**mediators, **control}, outcome, evidence)
 
     def nde(
         self, treatment: Treatment, outcome: str, mediators: Iterable[str], evidence: Mapping[str, Any] | None = None
-    ) -> Any:
+    ) -> Mean:
         """The natural direct effect E[Y_{x1, M_{x0}} - Y_{x0}] (Pearl 2001, definition 6)."""
         control, treated = _arms(treatment)
         return self._contrast({**_potentials(mediators, control), **treated}, control, outcome, evidence)
 
     def nie(
         self, treatment: Treatment, outcome: str, mediators: Iterable[str], evidence: Mapping[str, Any] | None = None
-    ) -> Any:
+    ) -> Mean:
         """The natural indirect effect E[Y_{x0, M_{x1}} - Y_{x0}] (Pearl 2001, definition 8)."""
         control, treated = _arms(treatment)
         return self._contrast({**_potentials(mediators, treated), **control}, control, outcome, evidence)
 
     @staticmethod
-    def checked_worlds(worlds: Any) -> None:
+    def checked_worlds(worlds: object) -> None:
         """Refuse what is no dict from the names of worlds to their interventions."""
         if not isinstance(worlds, Mapping) or not worlds:
             raise InterventionError(
@@ -177,10 +179,11 @@ class SolvedSCM(AnalyticSCM, Generic[L]):
         law = self.worlds({"only": do}, evidence, variables)
         return replace(law, names=tuple(name for _, name in law.names))  # type: ignore[type-var]
 
-    def _contrast(self, do: Do, baseline: Do, outcome: str, evidence: Mapping[str, Any] | None) -> Any:
+    def _contrast(self, do: Do, baseline: Do, outcome: str, evidence: Mapping[str, Any] | None) -> Mean:
         self.known([outcome])
         law = self.worlds({1: do, 0: baseline}, evidence, [outcome])
-        return law.expectation((1, outcome)) - law.expectation((0, outcome))
+        found: Mean = law.expectation((1, outcome)) - law.expectation((0, outcome))
+        return found
 
 
 def _arms(treatment: Treatment) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -194,7 +197,7 @@ def _potentials(mediators: Iterable[str], do: Do) -> dict[str, Potential]:
     return {name: potential(name, do) for name in mediators}
 
 
-def broadcast(values: Mapping[Any, Array], error: type[CausalError]) -> list[Array]:
+def broadcast(values: Mapping[K, Array], error: type[CausalError]) -> list[Array]:
     """Arrays in their common shape, or ``error`` naming the variables and their shapes."""
     try:
         return list(np.broadcast_arrays(*values.values()))
@@ -203,7 +206,7 @@ def broadcast(values: Mapping[Any, Array], error: type[CausalError]) -> list[Arr
         raise error(f"the values given do not broadcast to one shape: {shapes}.") from None
 
 
-def finite(name: Any, value: Any, error: type[CausalError]) -> Array:
+def finite(name: object, value: Any, error: type[CausalError]) -> Array:
     """A number, array or tensor as a finite float64 array, or ``error`` naming the variable."""
     try:
         array = np.asarray(value, dtype=np.float64)

@@ -25,6 +25,14 @@ class Coupling:
         joint: maps the probabilities under r configurations, each (n, k), to the law of the r responses,
             (n, k, ..., k) with r axes of size k.
         infer: what the sample statement says to choose the mechanism with this noise.
+
+    Example:
+        >>> p, q = np.array([[0.2, 0.3, 0.5]]), np.array([[0.5, 0.3, 0.2]])
+        >>> for coupling in (GUMBEL_MAX, QUANTILE):
+        ...     joint = coupling.joint([p, q])[0]  # the same margins, put together in another way
+        ...     print(coupling.name, joint.sum(1).round(3), joint.trace().round(3))
+        GUMBEL_MAX [0.2 0.3 0.5] 0.631
+        QUANTILE [0.2 0.3 0.5] 0.4
     """
 
     name: str

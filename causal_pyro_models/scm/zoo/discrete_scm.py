@@ -1,6 +1,6 @@
 """Discrete structural causal models, solved by enumeration at all three levels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import EvidenceError, ModelError, unknown_variable
 from causal_pyro_models.identification import JointTable
 from causal_pyro_models.scm.handlers.interventions import Do, Treatment
-from causal_pyro_models.scm.zoo.base import SolvedSCM, finite
+from causal_pyro_models.scm.zoo.base import K, SolvedSCM, finite
 from causal_pyro_models.scm.zoo.coupling import GUMBEL_MAX, Coupling
 from causal_pyro_models.scm.zoo.twin_network import TwinNetwork, as_state, merged
 
@@ -38,14 +38,14 @@ class DiscreteLaw:
     states: Ints
     probabilities: Array
 
-    def column(self, name: Any) -> Ints:
+    def column(self, name: Hashable) -> Ints:
         """The values of one variable, one for each state."""
         if name not in self.names:
             raise unknown_variable(name, self.names)
         column: Ints = self.states[:, self.names.index(name)]
         return column
 
-    def expectation(self, name: Any) -> float:
+    def expectation(self, name: Hashable) -> float:
         """The mean of one variable, its categories read as the numbers 0, 1, ..."""
         return float(self.probabilities @ self.column(name))
 
@@ -53,7 +53,7 @@ class DiscreteLaw:
         """The probability that the variables of the event take the values given."""
         return float(self.probabilities[self._matching(event)].sum())
 
-    def marginal(self, names: Iterable[Any]) -> "DiscreteLaw":
+    def marginal(self, names: Iterable[Hashable]) -> "DiscreteLaw":
         """The joint law of some of the variables, in the order given."""
         kept = tuple(names)
         columns = [self.column(name) for name in kept]
@@ -102,7 +102,7 @@ def _check_pairs(tables: Any) -> None:
             )
 
 
-class DiscreteSCM(SolvedSCM[DiscreteLaw]):
+class DiscreteSCM(SolvedSCM[DiscreteLaw, float]):
     """Finite variables with conditional probability tables: a Pyro model of Bernoulli and Categorical sites, solved.
 
     Values are 0, 1, .... Worlds share the noise of each variable, which the coupling describes; the law over several
@@ -168,7 +168,7 @@ class DiscreteSCM(SolvedSCM[DiscreteLaw]):
 
     def worlds(
         self,
-        worlds: Mapping[Any, Do | None],
+        worlds: Mapping[K, Do | None],
         evidence: Mapping[str, Any] | None = None,
         variables: Iterable[str] | None = None,
     ) -> DiscreteLaw:

@@ -1,7 +1,7 @@
 """Linear-Gaussian structural causal models, solved in closed form at all three levels."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import EvidenceError, InterventionError, ModelError, unknown_variable
 from causal_pyro_models.scm.handlers.interventions import Do, Potential
-from causal_pyro_models.scm.zoo.base import SolvedSCM, broadcast, finite
+from causal_pyro_models.scm.zoo.base import K, SolvedSCM, broadcast, finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class GaussianLaw:
         """The covariance matrix, (d, d)."""
         return self.loadings @ self.loadings.T
 
-    def index(self, names: Iterable[Any]) -> list[int]:
+    def index(self, names: Iterable[Hashable]) -> list[int]:
         """The positions of the names."""
         places = {name: i for i, name in enumerate(self.names)}
         for name in (names := list(names)):
@@ -50,16 +50,16 @@ class GaussianLaw:
                 raise unknown_variable(name, self.names)
         return [places[name] for name in names]
 
-    def expectation(self, name: Any) -> Any:
+    def expectation(self, name: Hashable) -> Array:
         """The mean of one variable, of the batch shape."""
         return self.mean[..., self.index([name])[0]]
 
-    def variance(self, name: Any) -> float:
+    def variance(self, name: Hashable) -> float:
         """The variance of one variable."""
         loading = self.loadings[self.index([name])[0]]
         return float(loading @ loading)
 
-    def marginal(self, names: Iterable[Any]) -> "GaussianLaw":
+    def marginal(self, names: Iterable[Hashable]) -> "GaussianLaw":
         """The joint law of some of the variables, in the order given."""
         i = self.index(names := tuple(names))
         return GaussianLaw(names, self.mean[..., i], self.loadings[i])
@@ -89,7 +89,7 @@ class GaussianLaw:
         return GaussianLaw(self.names, self.mean + noise @ self.loadings.T, loadings)
 
 
-class LinearGaussianSCM(SolvedSCM[GaussianLaw]):
+class LinearGaussianSCM(SolvedSCM[GaussianLaw, Array]):
     """X_v = intercept_v + sum of weight * parent + scale_v * U_v with U_v standard normal: a Pyro model, solved.
 
     An intervention may be a number or an array (one value per unit), an affine function of the natural value (a shift
@@ -150,7 +150,7 @@ class LinearGaussianSCM(SolvedSCM[GaussianLaw]):
 
     def worlds(
         self,
-        worlds: Mapping[Any, Do | None],
+        worlds: Mapping[K, Do | None],
         evidence: Mapping[str, Any] | None = None,
         variables: Iterable[str] | None = None,
     ) -> GaussianLaw:

@@ -29,6 +29,12 @@ class Equation:
         forward: maps noise and the parents' arrays to the value.
         inverse: maps value and the parents' arrays to the noise; NaN or infinite outside the support.
         noise: draws n values of the noise from NumPy's global generator.
+
+    Example:
+        >>> noisy = Equation(("X",), lambda x: dist.Normal(2 * x, 1.0), lambda u, x: 2 * x + u, lambda y, x: y - 2 * x)
+        >>> scm = NonlinearSCM({"X": chain().equations["X"], "Y": noisy})
+        >>> round(float(scm.counterfactual({"X": 1.0, "Y": 2.5}, {"X": 2.0})["Y"]), 6)  # the noise of Y is 0.5
+        4.5
     """
 
     parents: tuple[str, ...]
