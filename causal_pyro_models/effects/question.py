@@ -16,8 +16,8 @@ from causal_pyro_models.effects.units import Effect, Interval, Means, Units, dif
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, suggestion, unknown_variable
 from causal_pyro_models.estimate import Basis, Estimate
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.identify import identify
-from causal_pyro_models.identification.query import Query
 from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abducted
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.guides import Guide

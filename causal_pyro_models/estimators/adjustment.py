@@ -14,9 +14,9 @@ from causal_pyro_models.graph import (
     optimal_adjustment_set,
     optimal_minimal_adjustment_set,
 )
-from causal_pyro_models.identification.columns import check_columns, levels
 from causal_pyro_models.identification.estimand_values import Quantity, Summand
-from causal_pyro_models.identification.expression import Probability, Symbol, Term, product, terms, total
+from causal_pyro_models.identification.expressions.expression import Probability, Symbol, Term, product, terms, total
+from causal_pyro_models.identification.laws.columns import check_columns, levels
 from causal_pyro_models.validation import Arms, checked_arms
 
 if TYPE_CHECKING:

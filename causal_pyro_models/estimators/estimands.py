@@ -11,9 +11,9 @@ from causal_pyro_models.estimators.g_computation import GComputation
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
 from causal_pyro_models.estimators.plug_in import PlugIn
 from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod, Statistic, Uncertainty, estimated
-from causal_pyro_models.identification.columns import check_columns, is_discrete
 from causal_pyro_models.identification.estimand_values import JointTables, Quantity, evaluate_on
-from causal_pyro_models.identification.expression import Probability
+from causal_pyro_models.identification.expressions.expression import Probability
+from causal_pyro_models.identification.laws.columns import check_columns, is_discrete
 from causal_pyro_models.inference.enumeration import enumerated, is_finite
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import inspect_model

@@ -12,9 +12,8 @@ from causal_pyro_models.data.design import design, labelled
 from causal_pyro_models.errors import DataError, QueryError
 from causal_pyro_models.estimators.learners import Classifier, Regressor
 from causal_pyro_models.estimators.uncertainty import Statistic
-from causal_pyro_models.identification.columns import is_discrete, levels
 from causal_pyro_models.identification.estimand_values import Quantity, Summand
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     Expression,
     One,
     Probability,
@@ -23,6 +22,7 @@ from causal_pyro_models.identification.expression import (
     Symbol,
     Term,
 )
+from causal_pyro_models.identification.laws.columns import is_discrete, levels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import numpy as np
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.estimators.uncertainty import Statistic
 from causal_pyro_models.identification.estimand_values import JointTables, Quantity
-from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.laws.joint_table import JointTable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ from causal_pyro_models.estimators.uncertainty import (
 from causal_pyro_models.graph import (
     CausalGraph,
 )
-from causal_pyro_models.identification.columns import is_discrete, levels
+from causal_pyro_models.identification.laws.columns import is_discrete, levels
 from causal_pyro_models.validation import Arms
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ are computed in ``estimators``; tests of what a graph implies are in ``independe
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.identification.counterfactual_graph import Conflict, CounterfactualGraph
-from causal_pyro_models.identification.derivation import AxiomStep, Derivation, RuleStep, Step, verify
+from causal_pyro_models.identification.deciding.hedge import Hedge
+from causal_pyro_models.identification.deciding.selection import recover
+from causal_pyro_models.identification.deciding.sources import EVERY
 from causal_pyro_models.identification.estimand import Estimand
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     ZERO,
     Expression,
@@ -22,7 +23,9 @@ from causal_pyro_models.identification.expression import (
     Term,
     term,
 )
-from causal_pyro_models.identification.hedge import Hedge
+from causal_pyro_models.identification.expressions.parsing import parse
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.simplification import simplified
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.identification.mediation import (
     Contrast,
@@ -32,16 +35,13 @@ from causal_pyro_models.identification.mediation import (
     path_specific_effect,
     recanting_witness,
 )
-from causal_pyro_models.identification.parsing import parse
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.responses import Responses
-from causal_pyro_models.identification.rules import Separation, rule_1, rule_2, rule_3
-from causal_pyro_models.identification.selection import recover
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.sources import EVERY
+from causal_pyro_models.identification.proofs.derivation import AxiomStep, Derivation, RuleStep, Step, verify
+from causal_pyro_models.identification.proofs.rules import Separation, rule_1, rule_2, rule_3
+from causal_pyro_models.identification.worlds.counterfactual_graph import Conflict, CounterfactualGraph
+from causal_pyro_models.identification.worlds.responses import Responses
 
 if TYPE_CHECKING:
-    from causal_pyro_models.identification.bounding import (
+    from causal_pyro_models.identification.bounding.bounds import (
         Bounds as Bounds,
         ate_bounds as ate_bounds,
         bounds as bounds,
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
         pairwise_independences as pairwise_independences,
         verma_constraints as verma_constraints,
     )
-    from causal_pyro_models.identification.joint_table import JointTable as JointTable
+    from causal_pyro_models.identification.laws.joint_table import JointTable as JointTable
 
 _HOMES = {
-    "bounding": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
+    "bounding.bounds": "Bounds ate_bounds bounds pn_bounds pns_bounds ps_bounds",
     "implications": "Independence VermaConstraint local_independences pairwise_independences verma_constraints",
-    "joint_table": "JointTable",
+    "laws.joint_table": "JointTable",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

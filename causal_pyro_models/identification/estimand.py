@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.derivation import Derivation
-from causal_pyro_models.identification.expression import Expression, Symbol
-from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.expressions.expression import Expression, Symbol
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.proofs.derivation import Derivation
 from causal_pyro_models.validation import Arms
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.extensions import load_for
-from causal_pyro_models.identification.expression import Expression, Symbol
-from causal_pyro_models.identification.joint_table import Joint, JointTable, Tabulated, as_table
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.expressions.expression import Expression, Symbol
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.laws.joint_table import Joint, JointTable, Tabulated, as_table
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from causal_pyro_models.validation import Arms, checked_arms
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.validation import Names
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.derivation import Derivation
-from causal_pyro_models.identification.equalities import Equality
-from causal_pyro_models.identification.equality_proof import proof
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.deciding.equalities import Equality
+from causal_pyro_models.identification.deciding.equality_proof import proof
+from causal_pyro_models.identification.deciding.hedge import hedge_found
+from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect
+from causal_pyro_models.identification.deciding.pruning import pruned
+from causal_pyro_models.identification.deciding.reduction import identify_from
+from causal_pyro_models.identification.deciding.reduction_proof import reduction_proof
+from causal_pyro_models.identification.deciding.sources import Experiments, available
 from causal_pyro_models.identification.estimand import Estimand
-from causal_pyro_models.identification.expression import Symbol, Value
-from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
-from causal_pyro_models.identification.pruning import pruned
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.reduction import identify_from
-from causal_pyro_models.identification.reduction_proof import reduction_proof
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.sources import Experiments, available
+from causal_pyro_models.identification.expressions.expression import Symbol, Value
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.proofs.derivation import Derivation
 
 
 def identify(

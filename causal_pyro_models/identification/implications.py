@@ -10,12 +10,18 @@ from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.separators import closest_separator, separator_between
-from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.equalities import Equality, Extracted, Marginal, Statement, contiguous_order
-from causal_pyro_models.identification.expression import Expression, in_order
-from causal_pyro_models.identification.interventional import chain
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.deciding.equalities import (
+    Equality,
+    Extracted,
+    Marginal,
+    Statement,
+    contiguous_order,
+)
+from causal_pyro_models.identification.deciding.interventional import chain
+from causal_pyro_models.identification.expressions.expression import Expression, in_order
+from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 
 EMPTY: frozenset[str] = frozenset()
 CONSTANT = 1e-9  # relative range below which a function of probabilities is taken not to vary

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Term, Value, term
-from causal_pyro_models.identification.query import Query
+from causal_pyro_models.identification.expressions.expression import Term, Value, term
+from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.validation import Arms, checked_arms
 
 

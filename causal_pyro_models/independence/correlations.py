@@ -8,7 +8,7 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.data.design import design
 from causal_pyro_models.errors import DataError
-from causal_pyro_models.identification.columns import is_discrete, levels
+from causal_pyro_models.identification.laws.columns import is_discrete, levels
 from causal_pyro_models.independence.result import ChiSquared, chi_squared
 
 if TYPE_CHECKING:

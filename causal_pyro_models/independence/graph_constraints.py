@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.columns import check_columns, is_discrete
 from causal_pyro_models.identification.implications import (
     Independence,
     VermaConstraint,
     local_independences,
     verma_constraints,
 )
+from causal_pyro_models.identification.laws.columns import check_columns, is_discrete
 from causal_pyro_models.independence.correlations import canonical_correlation_test
 from causal_pyro_models.independence.frequencies import g_test
 from causal_pyro_models.independence.multiplicity import benjamini_hochberg, holm

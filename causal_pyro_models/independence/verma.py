@@ -8,8 +8,8 @@ from causal_pyro_models.arrays import Array
 from causal_pyro_models.identification.implications import (
     VermaConstraint,
 )
-from causal_pyro_models.identification.joint_table import JointTable
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.laws.joint_table import JointTable
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from causal_pyro_models.independence.result import ChiSquared, chi_squared
 
 if TYPE_CHECKING:

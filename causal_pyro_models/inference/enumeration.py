@@ -11,7 +11,7 @@ from pyro import poutine
 from torch.distributions import constraints
 
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site

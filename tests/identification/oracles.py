@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Fraction, One, Probability, Product, Sum, Symbol
+from causal_pyro_models.identification.expressions.expression import Fraction, One, Probability, Product, Sum, Symbol
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from causal_pyro_models.errors import NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Query, identify, parse, verify
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from tests.identification.oracles import random_model
 
 TOLERANCE = 1e-9

@@ -18,7 +18,7 @@ from causal_pyro_models.errors import (
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Bounds, ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
 from causal_pyro_models.identification.identify import identify
-from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.laws.joint_table import JointTable
 from tests.generators import examples
 from tests.identification.oracles import random_admg, random_model
 

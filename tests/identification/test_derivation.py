@@ -8,8 +8,8 @@ import pytest
 from causal_pyro_models.errors import CausalError, DerivationError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import AxiomStep, RuleStep, Step, identify, parse, verify
-from causal_pyro_models.identification.random_laws import random_laws
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.laws.random_laws import random_laws
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from tests.identification.oracles import random_model
 from tests.identification.random_queries import random_query
 

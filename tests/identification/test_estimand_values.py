@@ -13,7 +13,7 @@ from causal_pyro_models.errors import (
 )
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Query, identify
-from causal_pyro_models.identification.joint_table import JointTable
+from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.scm.zoo.discrete_scm import DiscreteSCM
 from tests.identification.oracles import random_admg, random_model
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import QueryError, UnknownVariableError
 from causal_pyro_models.identification import ONE, ZERO, Probability, Product, Sum, Symbol, parse, term
-from causal_pyro_models.identification.expression import product, terms, total
-from causal_pyro_models.identification.random_laws import unrestricted
-from causal_pyro_models.identification.simplification import simplified, with_primes
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.expressions.expression import product, terms, total
+from causal_pyro_models.identification.expressions.simplification import simplified, with_primes
+from causal_pyro_models.identification.laws.random_laws import unrestricted
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from tests.identification.oracles import value_of
 from tests.identification.strategies import NAMES, expressions, probabilities, symbols, trees
 

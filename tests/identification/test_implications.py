@@ -9,7 +9,7 @@ from causal_pyro_models.identification.implications import (
     pairwise_independences,
     verma_constraints,
 )
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 from tests.generators import examples
 from tests.graph.oracles import disjoint_queries
 from tests.graph.random_graphs import random_graph

@@ -9,11 +9,11 @@ import pytest
 from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.equalities import Observed
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
-from causal_pyro_models.identification.pruning import pruned
-from causal_pyro_models.identification.simplification import simplified
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.deciding.equalities import Observed
+from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect
+from causal_pyro_models.identification.deciding.pruning import pruned
+from causal_pyro_models.identification.expressions.simplification import simplified
 from tests.generators import examples
 from tests.graph.random_graphs import random_graph, random_subset, shuffled
 from tests.identification.literature import CASES, IDENTIFIABLE, NOT_IDENTIFIABLE

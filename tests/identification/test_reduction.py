@@ -15,9 +15,9 @@ from causal_pyro_models.identification import (
     identify,
     term,
 )
-from causal_pyro_models.identification.hedge import Hedge
-from causal_pyro_models.identification.reduction import identify_from
-from causal_pyro_models.identification.sources import EVERY, EveryExperiment, available
+from causal_pyro_models.identification.deciding.hedge import Hedge
+from causal_pyro_models.identification.deciding.reduction import identify_from
+from causal_pyro_models.identification.deciding.sources import EVERY, EveryExperiment, available
 from tests.identification.counterfactual_queries import random_query
 from tests.identification.literature import IDENTIFIABLE
 from tests.identification.literature_worlds import BACK_DOOR, BOW, COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT

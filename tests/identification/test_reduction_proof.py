@@ -8,8 +8,8 @@ import pytest
 from causal_pyro_models.errors import DerivationError, NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import ZERO, identify, parse, verify
-from causal_pyro_models.identification.derivation import opened
-from causal_pyro_models.identification.reduction_proof import LemmaStep, SharedStep, WorldsStep
+from causal_pyro_models.identification.deciding.reduction_proof import LemmaStep, SharedStep, WorldsStep
+from causal_pyro_models.identification.proofs.derivation import opened
 from tests.identification.counterfactual_queries import random_query
 from tests.identification.literature_worlds import COUNTERFACTUAL, EXPERIMENTS, MEDIATOR, TRANSPORT
 from tests.identification.oracles import random_admg

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import CounterfactualGraph, Responses, term
-from causal_pyro_models.identification.responses import Response
+from causal_pyro_models.identification.worlds.responses import Response
 from tests.identification.counterfactual_queries import random_event
 from tests.identification.oracles import random_admg, random_model
 

@@ -6,11 +6,11 @@ import pytest
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Probability, parse, rule_1, rule_2, rule_3
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.expression import terms
-from causal_pyro_models.identification.random_laws import random_laws
-from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.expressions.expression import terms
+from causal_pyro_models.identification.laws.random_laws import random_laws
+from causal_pyro_models.identification.laws.tabulation import Tabulator
+from causal_pyro_models.identification.proofs.rules import licence
 from tests.generators import examples
 from tests.graph.random_graphs import random_graph, random_sets, random_subset
 

@@ -6,7 +6,7 @@ import pytest
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Probability, Query, Symbol
-from causal_pyro_models.identification.selection import recover
+from causal_pyro_models.identification.deciding.selection import recover
 from tests.identification.literature_worlds import SELECTION
 from tests.identification.oracles import random_admg, random_model, value_of
 

@@ -7,7 +7,7 @@ from scipy.optimize import least_squares
 from causal_pyro_models.errors import NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import Query, identify
-from causal_pyro_models.identification.tabulation import Tabulator
+from causal_pyro_models.identification.laws.tabulation import Tabulator
 
 APART = 0.1  # how far apart the two models shall be on the query
 EQUAL = 1e-7  # how far apart they may be on P(v)

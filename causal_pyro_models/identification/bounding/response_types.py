@@ -15,9 +15,9 @@ import numpy as np
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Symbol, Term, Value
-from causal_pyro_models.identification.joint_table import JointTable
-from causal_pyro_models.identification.responses import Input, Response, Responses, World
+from causal_pyro_models.identification.expressions.expression import Symbol, Term, Value
+from causal_pyro_models.identification.laws.joint_table import JointTable
+from causal_pyro_models.identification.worlds.responses import Input, Response, Responses, World
 
 MAXIMUM_TYPES = 300_000
 """Combinations of response types beyond which a program is refused."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from causal_pyro_models.errors import QueryError, unknown_variable
-from causal_pyro_models.identification.expression import Probability, Symbol, Term, Value, in_order, term
-from causal_pyro_models.identification.notation import Text
-from causal_pyro_models.identification.parsing import Reader
+from causal_pyro_models.identification.expressions.expression import Probability, Symbol, Term, Value, in_order, term
+from causal_pyro_models.identification.expressions.notation import Text
+from causal_pyro_models.identification.expressions.parsing import Reader
 
 if TYPE_CHECKING:
     from causal_pyro_models.graph import CausalGraph

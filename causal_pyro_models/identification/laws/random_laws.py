@@ -9,7 +9,7 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.tabulation import Regimes
+from causal_pyro_models.identification.laws.tabulation import Regimes
 
 MOST_VARIABLES = 16  # of two values each, in a table over all of them
 

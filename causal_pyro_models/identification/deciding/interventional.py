@@ -10,8 +10,8 @@ References:
     distributions; Huang and Valtorta (2006), Identifiability in causal Bayesian networks.
 """
 
-from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.equalities import (
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.deciding.equalities import (
     Adjusted,
     Chain,
     Equality,

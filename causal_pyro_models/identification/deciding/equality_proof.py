@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step, replaced
-from causal_pyro_models.identification.equalities import (
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.deciding.equalities import (
     Adjusted,
     Chain,
     Equality,
@@ -19,10 +18,11 @@ from causal_pyro_models.identification.equalities import (
     Statement,
     summed,
 )
-from causal_pyro_models.identification.expression import Expression, Fraction, Probability, Product, product
-from causal_pyro_models.identification.pruning import Rewriting, pruned
-from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.simplification import simplified, with_primes
+from causal_pyro_models.identification.deciding.pruning import Rewriting, pruned
+from causal_pyro_models.identification.expressions.expression import Expression, Fraction, Probability, Product, product
+from causal_pyro_models.identification.expressions.simplification import simplified, with_primes
+from causal_pyro_models.identification.proofs.derivation import AxiomStep, RuleStep, Step, replaced
+from causal_pyro_models.identification.proofs.rules import licence
 
 SUMMING = "summing over a variable"
 CHAIN = "chain rule"

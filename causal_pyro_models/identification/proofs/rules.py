@@ -7,9 +7,9 @@ from functools import cached_property
 from causal_pyro_models.errors import GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.validation import Names
-from causal_pyro_models.identification.expression import Probability, Term, in_order, term
-from causal_pyro_models.identification.notation import Latex
-from causal_pyro_models.identification.simplification import ordered
+from causal_pyro_models.identification.expressions.expression import Probability, Term, in_order, term
+from causal_pyro_models.identification.expressions.notation import Latex
+from causal_pyro_models.identification.expressions.simplification import ordered
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from causal_pyro_models.errors import DerivationError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.derivation import (
+from causal_pyro_models.identification.deciding.equality_proof import REARRANGED
+from causal_pyro_models.identification.deciding.reduction import Kernel, reduce
+from causal_pyro_models.identification.deciding.sources import EveryExperiment, Source
+from causal_pyro_models.identification.expressions.expression import Expression, Probability, Symbol, Value, terms
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.proofs.derivation import (
     TOLERANCE,
     AxiomStep,
     Derivation,
@@ -15,12 +20,7 @@ from causal_pyro_models.identification.derivation import (
     opened,
     verify,
 )
-from causal_pyro_models.identification.equality_proof import REARRANGED
-from causal_pyro_models.identification.expression import Expression, Probability, Symbol, Value, terms
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.reduction import Kernel, reduce
-from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.sources import EveryExperiment, Source
+from causal_pyro_models.identification.proofs.rules import licence
 
 
 def reduction_proof(
@@ -83,7 +83,7 @@ class WorldsStep(Step):
 
     def check(self, graph: CausalGraph, seed: int) -> None:
         """Raise DerivationError unless the counterfactual graph, built anew, gives the same in random models."""
-        from causal_pyro_models.identification.random_laws import random_laws
+        from causal_pyro_models.identification.laws.random_laws import random_laws
 
         anew = reduce(graph, self.query, [EveryExperiment(graph)]).expression(Kernel.estimand)
         found, known = opened([self.after, anew])

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from causal_pyro_models.errors import DerivationError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     Expression,
     Probability,
     Symbol,
@@ -14,9 +14,9 @@ from causal_pyro_models.identification.expression import (
     Value,
     unused,
 )
-from causal_pyro_models.identification.notation import Constant
-from causal_pyro_models.identification.rules import Separation, licence
-from causal_pyro_models.identification.simplification import with_primes
+from causal_pyro_models.identification.expressions.notation import Constant
+from causal_pyro_models.identification.expressions.simplification import with_primes
+from causal_pyro_models.identification.proofs.rules import Separation, licence
 from causal_pyro_models.validation import checked_count
 
 TOLERANCE = 1e-9
@@ -132,7 +132,7 @@ class AxiomStep(Step):
         Both sides are ratios of polynomials in the probabilities, so that where they agree at random points they are
         equal with probability one (the lemma of Schwartz and Zippel).
         """
-        from causal_pyro_models.identification.random_laws import unrestricted
+        from causal_pyro_models.identification.laws.random_laws import unrestricted
 
         before, after = opened([self.before, self.after])
         names = sorted(before.names | after.names)
@@ -255,7 +255,7 @@ def verify(derivation: Derivation, *, models: int = 0, seed: int = 0) -> None:
         step.check(derivation.graph, seed)
     lines = opened([line for line in derivation.open_lines if not _has_worlds(line)])
     if models:
-        from causal_pyro_models.identification.random_laws import random_laws
+        from causal_pyro_models.identification.laws.random_laws import random_laws
 
         for draw in range(models):
             laws = random_laws(derivation.graph, seed + draw)
@@ -303,7 +303,7 @@ def largest_gap(one: Expression, other: Expression, laws: object, names: object)
     """How far the two are apart, at the values of their symbols where it is most."""
     import numpy as np
 
-    from causal_pyro_models.identification.tabulation import Tabulator
+    from causal_pyro_models.identification.laws.tabulation import Tabulator
 
     tabulate = Tabulator(names, laws)  # type: ignore[arg-type]
     symbols = sorted(one.free | other.free)

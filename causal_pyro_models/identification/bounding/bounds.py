@@ -10,12 +10,12 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Term
-from causal_pyro_models.identification.extremes import extremes, impossible, ratio_extremes
-from causal_pyro_models.identification.joint_table import Joint, JointTable, as_table
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.response_types import PlacedEvent, ResponseTypes, event_of
-from causal_pyro_models.identification.responses import Responses
+from causal_pyro_models.identification.bounding.extremes import extremes, impossible, ratio_extremes
+from causal_pyro_models.identification.bounding.response_types import PlacedEvent, ResponseTypes, event_of
+from causal_pyro_models.identification.expressions.expression import Term
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.laws.joint_table import Joint, JointTable, as_table
+from causal_pyro_models.identification.worlds.responses import Responses
 from causal_pyro_models.validation import Arms, checked_arms
 
 IDENTIFIED = 1e-7  # bounds that are closer than this are one number, which the solver approached from both sides

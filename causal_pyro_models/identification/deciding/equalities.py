@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     Expression,
     Fraction,
@@ -23,7 +23,7 @@ from causal_pyro_models.identification.expression import (
     terms,
     total,
 )
-from causal_pyro_models.identification.simplification import simplified
+from causal_pyro_models.identification.expressions.simplification import simplified
 
 
 @dataclass(frozen=True)

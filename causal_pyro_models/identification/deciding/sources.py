@@ -8,16 +8,16 @@ from typing import Final
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.validation import Names
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.derivation import AxiomStep, RuleStep, Step
-from causal_pyro_models.identification.equalities import Equality
-from causal_pyro_models.identification.equality_proof import proof
-from causal_pyro_models.identification.expression import Expression, Probability, terms
-from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect
-from causal_pyro_models.identification.pruning import pruned
-from causal_pyro_models.identification.rules import licence
-from causal_pyro_models.identification.simplification import simplified
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.deciding.equalities import Equality
+from causal_pyro_models.identification.deciding.equality_proof import proof
+from causal_pyro_models.identification.deciding.hedge import hedge_found
+from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect
+from causal_pyro_models.identification.deciding.pruning import pruned
+from causal_pyro_models.identification.expressions.expression import Expression, Probability, terms
+from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.proofs.derivation import AxiomStep, RuleStep, Step
+from causal_pyro_models.identification.proofs.rules import licence
 
 
 @dataclass(frozen=True)

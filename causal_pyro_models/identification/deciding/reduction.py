@@ -11,8 +11,8 @@ from itertools import chain
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.counterfactual_graph import Component, Conflict, CounterfactualGraph
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.deciding.sources import Source
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     ZERO,
     Expression,
@@ -25,10 +25,10 @@ from causal_pyro_models.identification.expression import (
     terms,
     total,
 )
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.responses import Response, Responses, World
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.sources import Source
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.worlds.counterfactual_graph import Component, Conflict, CounterfactualGraph
+from causal_pyro_models.identification.worlds.responses import Response, Responses, World
 
 
 @dataclass(frozen=True)

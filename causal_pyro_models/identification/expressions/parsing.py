@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, NoReturn, TypeVar
 
 from causal_pyro_models.errors import QueryError, unknown_variable
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     ZERO,
     Expression,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from causal_pyro_models.identification.notation import Constant, Latex, Text
+from causal_pyro_models.identification.expressions.notation import Constant, Latex, Text
 
 
 class Symbol(NamedTuple):

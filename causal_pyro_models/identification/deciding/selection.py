@@ -8,9 +8,13 @@ from itertools import chain, combinations
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.graph.validation import Names
-from causal_pyro_models.identification.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.equalities import Equality, Statement, summed
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
+from causal_pyro_models.identification.deciding.equalities import Equality, Statement, summed
+from causal_pyro_models.identification.deciding.hedge import hedge_found
+from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect, extracted
+from causal_pyro_models.identification.deciding.reduction import identify_from
+from causal_pyro_models.identification.deciding.sources import Source, named
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     Expression,
     Fraction,
@@ -21,12 +25,8 @@ from causal_pyro_models.identification.expression import (
     terms,
     total,
 )
-from causal_pyro_models.identification.hedge import hedge_found
-from causal_pyro_models.identification.interventional import HedgeFound, conditional_effect, extracted
-from causal_pyro_models.identification.query import Query
-from causal_pyro_models.identification.reduction import identify_from
-from causal_pyro_models.identification.simplification import simplified
-from causal_pyro_models.identification.sources import Source, named
+from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.simplification import simplified
 
 
 def recover(graph: CausalGraph, query: Query | str, selection: str, external: Names = ()) -> Expression:

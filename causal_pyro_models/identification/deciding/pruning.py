@@ -11,10 +11,18 @@ References:
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.derivation import replaced
-from causal_pyro_models.identification.expression import Expression, Probability, Product, Sum, Symbol, Term, product
-from causal_pyro_models.identification.simplification import ordered, simplified
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.expressions.expression import (
+    Expression,
+    Probability,
+    Product,
+    Sum,
+    Symbol,
+    Term,
+    product,
+)
+from causal_pyro_models.identification.expressions.simplification import ordered, simplified
+from causal_pyro_models.identification.proofs.derivation import replaced
 
 
 @dataclass(frozen=True)

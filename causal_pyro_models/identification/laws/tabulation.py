@@ -7,7 +7,7 @@ import numpy as np
 
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     Expression,
     Fraction,
     One,
@@ -19,7 +19,7 @@ from causal_pyro_models.identification.expression import (
     Zero,
     in_order,
 )
-from causal_pyro_models.identification.notation import Constant
+from causal_pyro_models.identification.expressions.notation import Constant
 
 Regimes = Callable[[str, frozenset[str]], Array]
 """(domain, variables that are set) -> an array over all variables, ``array[v] = P(the others = v | do(set = v))``."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, unknown_variable
-from causal_pyro_models.identification.columns import check_columns, is_dataframe, levels
+from causal_pyro_models.identification.laws.columns import check_columns, is_dataframe, levels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.expression import Term, Value
+from causal_pyro_models.identification.expressions.expression import Term, Value
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array, csr_array, hstack, vstack
 
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import DataError, EvidenceError
-from causal_pyro_models.identification.response_types import ResponseTypes
+from causal_pyro_models.identification.bounding.response_types import ResponseTypes
 
 GAP = 1e-7  # between what is attained and what is not exceeded, at which a search ends
 MOST_SPLITS = 200

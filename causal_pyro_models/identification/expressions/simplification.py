@@ -8,7 +8,7 @@ free one gets a prime.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from causal_pyro_models.identification.expression import (
+from causal_pyro_models.identification.expressions.expression import (
     ONE,
     Expression,
     Fraction,

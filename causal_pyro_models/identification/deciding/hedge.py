@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from causal_pyro_models.errors import GraphError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification.bit_graph import BitGraph
-from causal_pyro_models.identification.interventional import HedgeFound
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.deciding.interventional import HedgeFound
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.identification.expression import Symbol, Term, Value, unused
-from causal_pyro_models.identification.notation import Text
-from causal_pyro_models.identification.responses import Input, Response, Responses
+from causal_pyro_models.identification.expressions.expression import Symbol, Term, Value, unused
+from causal_pyro_models.identification.expressions.notation import Text
+from causal_pyro_models.identification.worlds.responses import Input, Response, Responses
 
 Component = frozenset[tuple[Response, Value | None]]
 """Some responses with their values, None where these are summed over."""
