@@ -8,7 +8,8 @@ import pytest
 
 from causal_pyro_models.errors import GraphError, NotIdentifiableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import Hedge, Query, identify, interventional, parse, verify
+from causal_pyro_models.identification import Hedge, Query, identify, parse, verify
+from causal_pyro_models.identification.deciding import interventional
 from causal_pyro_models.identification.deciding.bit_graph import BitGraph
 from causal_pyro_models.identification.deciding.equalities import Observed
 from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect
