@@ -10,7 +10,16 @@ PASSED_THROUGH = {__name__.partition(".")[0], "contextlib", "functools", "pyro",
 
 
 class CausalError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Example:
+        >>> from causal_pyro_models import CausalGraph
+        >>> try:
+        ...     CausalGraph.from_edges([("X", "Y"), ("Y", "X")])
+        ... except CausalError as error:
+        ...     type(error).__name__
+        'GraphError'
+    """
 
 
 class UnknownVariableError(CausalError, KeyError):
@@ -98,11 +107,26 @@ class DerivationError(CausalError, ValueError):
 
 
 class CausalWarning(UserWarning):
-    """A result that stands, with something the reader should know about it."""
+    """A result that stands, with something the reader should know about it.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     warn("few draws")
+        >>> caught[0].category.__name__
+        'CausalWarning'
+    """
 
 
 def warn(message: str) -> None:
-    """Give a :class:`CausalWarning` at the line of the user that all came from, however deep down it is noticed."""
+    """Give a :class:`CausalWarning` at the line of the user that all came from, however deep down it is noticed.
+
+    Example:
+        >>> import pytest
+        >>> with pytest.warns(CausalWarning, match="few"):
+        ...     warn("few draws")
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in PASSED_THROUGH:
         frame = frame.f_back
@@ -112,14 +136,24 @@ def warn(message: str) -> None:
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:
-    """The known name that is nearest to a misspelt one, as a question; empty where none is near."""
+    """The known name that is nearest to a misspelt one, as a question; empty where none is near.
+
+    Example:
+        >>> suggestion("incom", ["income", "age"])
+        " Did you mean 'income'?"
+    """
     lower = {k.lower(): k for k in reversed(list(map(str, known)))}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     return f" Did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def unknown_variable(name: object, known: Iterable[object], what: str = "variable") -> UnknownVariableError:
-    """The error for a name that is not among the known ones, with the nearest one suggested."""
+    """The error for a name that is not among the known ones, with the nearest one suggested.
+
+    Example:
+        >>> unknown_variable("incom", ["income", "age"])
+        UnknownVariableError("unknown variable 'incom'. Did you mean 'income'? The variables are: income, age.")
+    """
     names = [str(k) for k in known]
     listing = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return UnknownVariableError(

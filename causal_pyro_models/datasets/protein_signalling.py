@@ -48,6 +48,11 @@ class Sachs:
             stimulation of the whole pathway), the ``kind`` of its action and the number of ``cells``. An inhibitor
             of *activity* does not set the measured level: phospho-Mek rises under U0126 while Erk falls.
         graph: the consensus graph, 17 edges.
+
+    Example:
+        >>> cells = sachs()
+        >>> cells.under("cd3cd28_u0126").shape[1], len(cells.graph.edges)
+        (11, 17)
     """
 
     data: pd.DataFrame

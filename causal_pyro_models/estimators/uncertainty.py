@@ -134,6 +134,17 @@ def estimated(name: str, statistic: Statistic, uncertainty: Uncertainty, level: 
     Raises:
         QueryError: a setting out of its range, or the delta method for a statistic without an influence function.
         DataError: more than one in ten resamples gives no number.
+
+    Example:
+        >>> class Mean(Statistic):
+        ...     def __init__(self, values):
+        ...         self.values, self.size = np.asarray(values), len(values)
+        ...     def value(self, rows):
+        ...         return float(self.values[rows].mean())
+        ...     def influence(self):
+        ...         return self.values - self.values.mean()
+        >>> estimated("mean", Mean([0.0, 1.0, 2.0, 3.0]), DeltaMethod(), 0.95, seed=None)
+        mean = 1.50 ± 0.65 (95% interval 0.23 to 2.77)
     """
     level = checked_level(level)
     if not isinstance(uncertainty, Bootstrap | DeltaMethod):

@@ -63,6 +63,10 @@ class ShiftAgreement:
         no_effect_error: the same for the prediction that nothing moves.
         judged: how many shifts were large enough, predicted and measured, to have a direction.
         same_sign: how many of these point the same way.
+
+    Example:
+        >>> ShiftAgreement(count=3, error=0.4, no_effect_error=1.1, judged=2, same_sign=2).same_sign
+        2
     """
 
     count: int
