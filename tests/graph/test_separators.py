@@ -14,7 +14,7 @@ from causal_pyro_models.graph import (
     separators,
 )
 from tests.generators import examples
-from tests.graph.random_graphs import random_graph
+from tests.graph.random_graphs import random_graph, shuffled
 
 CHAIN = CausalGraph.from_edges([("X", "A"), ("A", "B"), ("B", "Y")])
 
@@ -27,12 +27,28 @@ def subsets(variables):
 
 def random_problem(rng, max_variables=6):
     """A graph, disjoint xs, ys (not empty) and included, and the observed variables."""
-    graph = random_graph(rng, max_variables)
-    first, second, *rest = rng.permutation(graph.variables).tolist()
-    roles = dict(zip(rest, rng.choice(list("xyio-"), len(rest), p=[0.1, 0.1, 0.1, 0.15, 0.55]).tolist(), strict=True))
+    if rng.random() < 0.5:
+        graph = parallel_paths(rng, max_variables)
+        (first, *rest, second), shares = graph.variables, [0.0, 0.0, 0.1, 0.1, 0.8]
+    else:
+        graph = random_graph(rng, max_variables)
+        (first, second, *rest), shares = shuffled(rng, graph.variables), [0.1, 0.1, 0.1, 0.15, 0.55]
+    roles = dict(zip(rest, rng.choice(list("xyio-"), len(rest), p=shares).tolist(), strict=True))
     roles |= {first: "x", second: "y"}
     x, y, i, hidden = (frozenset(v for v in roles if roles[v] == role) for role in "xyio")
     return graph, x, y, i, frozenset(graph.variables) - hidden
+
+
+def parallel_paths(rng, max_variables):
+    """The first variable joined to the last by open paths through all others, which many sets cut, and a few edges."""
+    first, *between, last = (f"V{i}" for i in range(max_variables))
+    edges = set()
+    for names in (between[::2], between[1::2]):
+        path, turn = [first, *names, last], int(rng.integers(len(names) + 1))
+        edges |= {(b, a) if i < turn else (a, b) for i, (a, b) in enumerate(itertools.pairwise(path))}
+    order = CausalGraph.from_edges(edges).topological_order
+    more = [pair for pair in itertools.combinations(order, 2) if rng.random() < 0.05 and pair != (first, last)]
+    return CausalGraph([first, *between, last], edges.union(more), [pair for pair in more if rng.random() < 0.3])
 
 
 def brute_force(graph, x, y, included, observed):
