@@ -1,11 +1,10 @@
 """The programs behind bounds: the extremes of functions of the law of response types."""
 
 import heapq
-import math
 from itertools import count
 
 import numpy as np
-from scipy.optimize import LinearConstraint, OptimizeResult, milp
+from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, hstack, vstack
 
 from causal_pyro_models.arrays import Array, Ints
@@ -64,7 +63,12 @@ def impossible(name: str) -> EvidenceError:
 
 def _least(cost: Array, left: csr_array, right: Array, name: str) -> float:
     """The least value of a linear function of unknowns that are 0 or more."""
-    result = _program(cost, left, right)
+    return _solved(cost, left, right, name)[0]
+
+
+def _solved(cost: Array, left: csr_array, right: Array, name: str) -> tuple[float, Array]:
+    """The same, and where it is taken; ``milp`` is ``linprog`` in half the time where the program is small."""
+    result = milp(cost, constraints=LinearConstraint(left, right, right))
     if result.status == 2:
         raise DataError(
             "no model of the graph has this joint law: it breaks a constraint that the graph implies (for an "
@@ -73,12 +77,7 @@ def _least(cost: Array, left: csr_array, right: Array, name: str) -> float:
         )
     if result.status != 0:
         raise DataError(f"the linear program for {name} failed: {result.message}")
-    return float(result.fun)
-
-
-def _program(cost: Array, left: csr_array, right: Array) -> OptimizeResult:
-    """A linear program over unknowns that are 0 or more; ``milp`` is ``linprog`` in half the time where it is small."""
-    return milp(cost, constraints=LinearConstraint(left, right, right))
+    return float(result.fun), np.asarray(result.x)
 
 
 def _constraints(types: ResponseTypes, functions: Array) -> tuple[csr_array, Array, Ints]:
@@ -169,10 +168,7 @@ class _Bilinear:
             return heights[key]
 
         def consider(vertices: Array) -> float:
-            found = self._relaxed(sign * self.costs[0], vertices, [height(vertex) for vertex in vertices])
-            if found is None:
-                return math.inf
-            least, q, shares = found
+            least, q, shares = self._relaxed(sign * self.costs[0], vertices, [height(vertex) for vertex in vertices])
             at = self.factors[0] @ q
             bound = max(least + sign * self.constant, self.ends[sign])
             heapq.heappush(waiting, (bound, next(order), vertices, at, shares))
@@ -180,8 +176,6 @@ class _Bilinear:
 
         best = consider(self.simplex)
         for _ in range(MOST_SPLITS):
-            if not waiting:
-                return best, True
             bound, _, vertices, at, shares = heapq.heappop(waiting)
             if bound >= best - GAP:
                 return bound, True
@@ -189,13 +183,12 @@ class _Bilinear:
                 part = vertices.copy()
                 part[i] = at
                 best = min(best, consider(part))
-        return min(best, *(bound for bound, *_ in waiting)), False
+        return waiting[0][0], False
 
-    def _relaxed(self, cost: Array, vertices: Array, heights: list[float]) -> tuple[float, Array, Array] | None:
+    def _relaxed(self, cost: Array, vertices: Array, heights: list[float]) -> tuple[float, Array, Array]:
         """The least of a linear function and the plane through some heights, in a simplex of the first factors.
 
-        With the law of the first district there, and the share of each vertex in its factors. None where no law is in
-        the simplex.
+        With the law of the first district there, and the share of each vertex in its factors.
         """
         rows = [
             hstack([self.left[0], csr_array((len(self.right[0]), len(vertices)))]),
@@ -203,11 +196,9 @@ class _Bilinear:
             csr_array(np.append(np.zeros(len(cost)), np.ones(len(vertices)))[None]),
         ]
         right = np.concatenate([self.right[0], np.zeros(len(self.factors[0])), [1.0]])
-        result = _program(np.append(cost, heights), vstack(rows).tocsr(), right)
-        if result.status != 0:
-            return None
-        q, shares = np.split(result.x, [len(cost)])
-        return float(result.fun), q, shares
+        least, solution = _solved(np.append(cost, heights), vstack(rows).tocsr(), right, self.name)
+        q, shares = np.split(solution, [len(cost)])
+        return least, q, shares
 
     def _simplex(self) -> Array:
         """The vertices (k + 1, k) of a simplex that holds all that the first factors can be."""
