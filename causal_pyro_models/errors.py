@@ -132,7 +132,8 @@ def warn(message: str) -> None:
         frame = frame.f_back
     registry = frame.f_globals.setdefault("__warningregistry__", {})
     name, line = frame.f_code.co_filename, frame.f_lineno
-    warnings.warn_explicit(message, CausalWarning, name, line, frame.f_globals.get("__name__"), registry)
+    module = frame.f_globals.get("__name__") or "<string>"
+    warnings.warn_explicit(message, CausalWarning, name, line, module, registry)
 
 
 def suggestion(name: object, known: Iterable[object]) -> str:

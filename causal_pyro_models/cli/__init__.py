@@ -1,4 +1,7 @@
-"""The command ``causal-pyro``. Nothing heavy is imported before a run starts."""
+"""The command ``causal-pyro``: arguments, the stages of a run, its report. Nothing heavy is imported before it runs.
+
+Whatever a program could call as well belongs in the rooms below.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import torch
 
 from causal_pyro_models.cli.ensemble import Ensemble
 from causal_pyro_models.cli.report import Report, between, digits_for, number
-from causal_pyro_models.cli.study import SIMULATED, Do, Event, Question, Study, events, label, reached, shown
+from causal_pyro_models.cli.study import SIMULATED, Event, Levels, Request, Study, events, label, reached, shown
 from causal_pyro_models.data import Continuous
 from causal_pyro_models.effects.averages import ate
 from causal_pyro_models.effects.dose_response import dose_response
@@ -17,10 +17,10 @@ POINTS = 9  # of a dose-response curve
 RANGE = (0.05, 0.95)  # quantiles of the treatment between which the curve is drawn
 
 
-def effects(study: Study, question: Question, report: Report) -> dict[str, Estimate]:
+def effects(study: Study, question: Request, report: Report) -> dict[str, Estimate]:
     """Average effects against the observed regime and the control, and dose-response curves; all by name."""
     do = shown(question.do, study.variables)
-    contrasts: list[tuple[str, Do | None]] = [("the regime as observed", None)]
+    contrasts: list[tuple[str, Levels | None]] = [("the regime as observed", None)]
     if question.control:
         contrasts.append((shown(question.control, study.variables), question.control))
     report.heading(f"What would happen under {do}?")
@@ -55,7 +55,7 @@ def effects(study: Study, question: Question, report: Report) -> dict[str, Estim
     return found | _curves(study, question, report)
 
 
-def _effect(study: Study, event: Event, do: Do, control: Do | None) -> Estimate:
+def _effect(study: Study, event: Event, do: Levels, control: Levels | None) -> Estimate:
     treatment = {name: (_as_it_is if control is None else control[name], value) for name, value in do.items()}
     return study.ensemble.estimate(
         lambda model: ate(model, treatment, event.outcome, num_samples=SIMULATED, seed=study.seed)
@@ -80,7 +80,7 @@ def _verb(effect: Estimate) -> str:
     return "raises" if low > 0 else "lowers" if high < 0 else "does not clearly change"
 
 
-def _limits(study: Study, question: Question, report: Report) -> None:
+def _limits(study: Study, question: Request, report: Report) -> None:
     """How many data there are where the interventions lead."""
     notes = []
     for world in filter(None, (question.do, question.control)):
@@ -104,7 +104,7 @@ def _support(study: Study, name: str, value: float) -> list[str]:
     ]
 
 
-def _curves(study: Study, question: Question, report: Report) -> dict[str, Estimate]:
+def _curves(study: Study, question: Request, report: Report) -> dict[str, Estimate]:
     """A dose-response curve for each continuous outcome of a single continuous treatment."""
     (name, *others) = question.do
     if others or not isinstance(study.variables[name], Continuous):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from causal_pyro_models.cli.study import Question
+from causal_pyro_models.cli.study import Request
 from causal_pyro_models.data import Labelled, Variable, infer_variables
 from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
@@ -214,14 +214,14 @@ def _value(name: str, text: str, variable: Variable, option: str) -> float:
 
 def asked(
     do: Sequence[str], control: Sequence[str] | None, outcomes: Sequence[str], variables: Mapping[str, Variable]
-) -> Question:
+) -> Request:
     """The question in the options of the command line.
 
     Raises:
         QueryError: an outcome that is set by the intervention, or a malformed value.
         UnknownVariableError: a name that is no variable.
     """
-    question = Question(
+    question = Request(
         assignments(do, "--do", variables),
         assignments(control or (), "--control", variables),
         tuple(dict.fromkeys(outcomes)),

@@ -19,7 +19,7 @@ from causal_pyro_models.cli.posterior import write_posterior
 from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.sachs import compare_interventions
 from causal_pyro_models.cli.single_rows import DRAWS, exact, single_rows
-from causal_pyro_models.cli.study import Question, Settings, Study, fit_study, shown
+from causal_pyro_models.cli.study import Request, Settings, Study, fit_study, shown
 from causal_pyro_models.data import Continuous, Labelled, Variable
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.graph import CausalGraph
@@ -54,7 +54,7 @@ def _run_sachs(out: Path, settings: Settings) -> Path:
     data, graph = cells.observational, cells.graph
     report = Report(out, "What proteins would do: a causal flow on the cells of Sachs et al. (2005)")
     low, high = (round(float(data["PKA"].quantile(q)), 2) for q in (0.05, 0.95))
-    question = Question({"PKA": high}, {"PKA": low}, ("Erk", "Akt"))
+    question = Request({"PKA": high}, {"PKA": low}, ("Erk", "Akt"))
     report.heading("What is asked")
     report.text(
         f"In {len(data)} human T cells the levels of {len(graph.variables)} phosphorylated proteins and lipids were "
@@ -133,7 +133,7 @@ def _read_as(variables: Mapping[str, Variable]) -> list[str]:
     return [f"Read as {kind}: {', '.join(names)}." for kind, names in found.items()]
 
 
-def _answer(study: Study, question: Question, rows: pd.DataFrame, report: Report) -> Path:
+def _answer(study: Study, question: Request, rows: pd.DataFrame, report: Report) -> Path:
     """The stages on effects and single rows, and the end of the report."""
     with _stage(report, "average effects"):
         found = effects(study, question, report)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from causal_pyro_models.cli.report import Report, between, digits_for, number
-from causal_pyro_models.cli.study import Event, Question, Study, events, reached, shown
+from causal_pyro_models.cli.study import Event, Request, Study, events, reached, shown
 from causal_pyro_models.data import Continuous
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.prediction import worlds
@@ -27,7 +27,7 @@ def exact(study: Study) -> bool:
     return all(isinstance(kind, Continuous) for kind in study.variables.values())
 
 
-def single_rows(study: Study, rows: pd.DataFrame, question: Question, report: Report) -> Worlds:
+def single_rows(study: Study, rows: pd.DataFrame, question: Request, report: Report) -> Worlds:
     """Counterfactuals of some rows: what the outcomes would have been.
 
     Args:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 HELD_OUT = 0.2
 SIMULATED = 4_000  # units for each model, wherever an average is simulated
 
-Do = Mapping[str, float]
+Levels = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """What is asked.
 
     Attributes:
@@ -37,8 +37,8 @@ class Question:
         outcomes: the variables asked about.
     """
 
-    do: Do
-    control: Do
+    do: Levels
+    control: Levels
     outcomes: Sequence[str]
 
 
@@ -111,12 +111,12 @@ def label(variable: Variable, value: float) -> str:
     return str(variable.labels[int(value)]) if isinstance(variable, Labelled) else f"{value:.12g}"
 
 
-def shown(do: Do, variables: Mapping[str, Variable]) -> str:
+def shown(do: Levels, variables: Mapping[str, Variable]) -> str:
     """An intervention as the user would write it."""
     return "do(" + ", ".join(f"{name} = {label(variables[name], value)}" for name, value in do.items()) + ")"
 
 
-def reached(study: Study, question: Question) -> list[str]:
+def reached(study: Study, question: Request) -> list[str]:
     """The outcomes that the intervention can change."""
     below = study.model.graph.descendants(question.do)
     return [name for name in question.outcomes if name in below]

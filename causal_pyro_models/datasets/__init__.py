@@ -1,4 +1,7 @@
-"""Real data that come with the package."""
+"""Real data that come with the package, each with its source and licence.
+
+Simulated models with known answers belong in ``scm.zoo``; readers of a user's own files in ``data``.
+"""
 
 from causal_pyro_models.datasets.protein_signalling import Sachs, sachs
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import torch
 
-from causal_pyro_models.effects.outcomes import Label, Outcome, check_outcome, checked_number, shown
+from causal_pyro_models.effects.outcomes import Outcome, UnitFunction, check_outcome, checked_number, shown
 from causal_pyro_models.effects.queries import conditional_queries, effect_queries, treated_queries
 from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.effects.units import Units, difference
@@ -142,7 +142,7 @@ def cate(
     outcome: Outcome,
     *,
     given: Mapping[str, Any] | None = None,
-    by: str | Label | None = None,
+    by: str | UnitFunction | None = None,
     **options: Unpack[Options],
 ) -> Estimate:
     """The conditional average treatment effect, at covariate values or by subgroup.

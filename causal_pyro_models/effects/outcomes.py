@@ -14,10 +14,10 @@ from causal_pyro_models.inference.program import Program, Site
 from causal_pyro_models.scm.handlers.interventions import Do
 from causal_pyro_models.scm.sites import describe_support
 
-Label: TypeAlias = Callable[[Draws], torch.Tensor]
+UnitFunction: TypeAlias = Callable[[Draws], torch.Tensor]
 """A function of the values in a world, with a number or a truth value for each draw and unit."""
 Number: TypeAlias = float | torch.Tensor
-Outcome: TypeAlias = str | Mapping[str, Number] | Label
+Outcome: TypeAlias = str | Mapping[str, Number] | UnitFunction
 """A site; an event, such as ``{"Y": 2}``; or a function of the values in a world."""
 
 

@@ -15,8 +15,8 @@ from causal_pyro_models.graph.validation import (
     Edge,
     Names,
     checked_edges,
+    checked_names,
     checked_sets,
-    checked_variables,
     collected,
     layers,
 )
@@ -63,7 +63,7 @@ class CausalGraph:
     bidirected: tuple[Edge, ...]
 
     def __init__(self, variables: Iterable[str], edges: Iterable[Edge], bidirected: Iterable[Edge] = ()) -> None:
-        names = checked_variables(variables)
+        names = checked_names(variables)
         index = {v: i for i, v in enumerate(names)}
         self._fill(names, checked_edges(edges, index, "->"), checked_edges(bidirected, index, "<->"))
         _ = self.generations  # raises where there is a cycle
@@ -130,7 +130,7 @@ class CausalGraph:
             >>> CausalGraph.from_adjacency([[0, 1], [0, 0]], ["X", "Y"])
             CausalGraph(X -> Y)
         """
-        names = checked_variables(variables)
+        names = checked_names(variables)
         edges = interop.matrix_edges(matrix, names, "->")
         return cls(names, edges, () if bidirected is None else interop.matrix_edges(bidirected, names, "<->"))
 

@@ -10,7 +10,7 @@ Names = str | Iterable[str]
 """One name, which stands for a set of one, or several."""
 
 
-def checked_variables(variables: Iterable[str]) -> tuple[str, ...]:
+def checked_names(variables: Iterable[str]) -> tuple[str, ...]:
     """The names as a tuple: distinct, non-empty strings."""
     if isinstance(variables, str) or not isinstance(variables, Iterable):
         raise GraphError(f"variables must be a collection of names, got {variables!r}. Write [{variables!r}] for one.")

@@ -206,7 +206,7 @@ class StructuralCausalModel(nn.Module):
     # Training, see ``training.fitting.Trainable`` ----------------------------------------------
 
     def encode(self, data: Any) -> Batch:
-        """Data as a batch, checked, on the model's device and in its precision; see ``models.data.encode``.
+        """Data as a batch, checked, on the model's device and in its precision; see ``data.encode``.
 
         Raises:
             DataError: the data do not fit the variables.

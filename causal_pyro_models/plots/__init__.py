@@ -1,4 +1,7 @@
-"""Pictures of graphs, fits, distributions, counterfactuals and calibration, in matplotlib."""
+"""Pictures of graphs, fits, distributions, counterfactuals and calibration, in matplotlib.
+
+What is drawn is computed in the rooms below; nothing here estimates anything.
+"""
 
 from causal_pyro_models.plots.diagnostics import plot_fit_history, plot_ranks
 from causal_pyro_models.plots.distributions import plot_interventions, plot_marginals

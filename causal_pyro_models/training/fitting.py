@@ -23,8 +23,8 @@ from causal_pyro_models.training.callbacks import Callback
 from causal_pyro_models.training.checkpoints import Checkpoint, digest, outline
 from causal_pyro_models.training.critics import adversary_of
 from causal_pyro_models.training.loop import CHECKS, Deck, Descent, FitResult as FitResult, Loop, Objective, decayed
-from causal_pyro_models.training.pairs import consistency
-from causal_pyro_models.training.starting import Preparing
+from causal_pyro_models.training.pairs import pair_errors
+from causal_pyro_models.training.preparing import Preparing
 from causal_pyro_models.validation import checked_count
 
 MIN_ROWS = 20
@@ -94,6 +94,7 @@ class Likelihood:
             self.constant = float(sum(start[name] for name in self.settled))
             self.idle = self.settled >= start.keys()
         self.descent = Descent(decayed(model.parameters(), WEIGHT_DECAY), learning_rate, betas=(0.9, 0.99))
+        self.idle = self.idle or not self.descent.weights
         self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
         self.modules: dict[str, nn.Module] = {}
 
@@ -104,7 +105,7 @@ class Likelihood:
         if self.pairs:
             factual, counterfactual = self.pairs[0]
             chosen = torch.randperm(len(factual))[: max(2, len(batch))]
-            terms = consistency(self._structural(), factual[chosen], counterfactual[chosen])
+            terms = pair_errors(self._structural(), factual[chosen], counterfactual[chosen])
             losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
         return losses
 
@@ -119,7 +120,7 @@ class Likelihood:
     def validate(self) -> float:
         terms = list(self.model.losses(self.held_out, 1.0).values())
         for pairs in self.pairs[1:]:
-            terms += consistency(self._structural(), *pairs).values()
+            terms += pair_errors(self._structural(), *pairs).values()
         return float(sum(terms))
 
     def culprits(self, units: Tensor, progress: float) -> list[str]:
@@ -148,8 +149,9 @@ def fit(
 
     Adam with a learning rate that rises briefly and falls along a cosine. The same seed gives the same weights, bit for
     bit, on the same machine. Interventional data have no term for the variables that were set, so that the objective is
-    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then. Variables that
-    the start leaves nothing to find of are not trained (``settled``); if all are, no step is taken.
+    that of every regime in turn. Where it is interrupted, the model keeps its best weights until then; in the start,
+    what was found of it. Variables that the start leaves nothing to find of are not trained (``settled``); if all are,
+    or the model has no weights, no step is taken.
 
     Args:
         model: any model with the methods of ``Trainable``, for example a ``CausalFlow``.
@@ -162,7 +164,7 @@ def fit(
         validation: share of the units held out.
         patience: validations (there are 50 over all the steps) without improvement before training stops.
         intervention_weight: the weight of a unit in which something was set, where others weigh 1.
-        pairs: true counterfactuals, which the model's own are drawn to; see ``models.pairs.consistency``.
+        pairs: true counterfactuals, which the model's own are drawn to; see ``training.pairs``.
         adversarial_steps: steps of the generators in the adversarial training that follows, for models that have it.
         seed: for the split, the initial weights and the batches; None draws from the global random state.
         device: where to train; the model stays there. None leaves it where it is.

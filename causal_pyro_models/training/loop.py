@@ -238,7 +238,7 @@ class Loop:
             raise self._fault(progress) from None
         self.step += 1
         if self._validated():
-            loss, self.running = self.running / self.every, 0.0
+            loss, self.running = self.running / (self.step - int(self.history["step"][-1])), 0.0
             self._validate(loss)
         elif self.checkpoint and time.perf_counter() - self._written > CHECKPOINT_SECONDS:
             self._write()
@@ -250,9 +250,8 @@ class Loop:
         rate = next(iter(self.objective.optimisers.values())).param_groups[0]["lr"]
         for name, value in zip(self.history, (self.step, loss, held_out, rate), strict=True):
             self.history[name].append(value)
-        if held_out < self.best_loss or self.step == 0:
-            self.best_step, self.best_loss = self.step, held_out if math.isfinite(held_out) else math.inf
-            self.best = self._copy()
+        if held_out < self.best_loss:
+            self.best_step, self.best_loss, self.best = self.step, held_out, self._copy()
         if self.checkpoint:
             self._write()
         for callback in self.callbacks:

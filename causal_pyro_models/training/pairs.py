@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from causal_pyro_models.models.structural import StructuralCausalModel
 
 
-def consistency(model: StructuralCausalModel, factual: Batch, counterfactual: Batch) -> dict[str, Tensor]:
+def pair_errors(model: StructuralCausalModel, factual: Batch, counterfactual: Batch) -> dict[str, Tensor]:
     """How far the answer of each real variable is from its true counterfactual, squared, in units of its variance.
 
     Each variable's noise is abducted from its factual value and causes, and its counterfactual predicted from that and

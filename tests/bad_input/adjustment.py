@@ -68,7 +68,7 @@ PARTIAL = [
 
 ON_DATA = [
     Bad("an estimand without a value of its treatment", QueryError, ("'X'", "values="), lambda: EFFECT.evaluate(DATA)),
-    Bad("an estimand on data without rows", DataError, ("no rows",), lambda: EFFECT.evaluate(DATA[:0], {"X": 1})),
+    Bad("an estimand on data without rows", DataError, ("0 rows",), lambda: EFFECT.evaluate(DATA[:0], {"X": 1})),
     Bad("an estimand on data with a misspelt column", UnknownVariableError, ("'Z'", "column"), lambda: EFFECT.evaluate(DATA.rename(columns={"Z": "z"}), {"X": 1})),
     Bad("an estimand on data with NaN", DataError, ("'Y'", "missing"), lambda: EFFECT.evaluate(DATA.assign(Y=float("nan")), {"X": 1})),
     Bad("an estimand on data with infinity", DataError, ("'Y'", "infinite"), lambda: EFFECT.evaluate(DATA.assign(Y=float("inf")), {"X": 1})),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.evaluation.conformance.noise import Evidence
-from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, Site, Subject, sites
+from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, RecordedSite, Subject, sites
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.guides import run_guide
 from causal_pyro_models.inference.program import inspect_model, traced
@@ -52,7 +52,7 @@ def density(subject: Subject) -> Findings:
     yield from _frequencies(subject)
 
 
-def _change_of_variables(site: Site) -> tuple[Tensor, Tensor]:
+def _change_of_variables(site: RecordedSite) -> tuple[Tensor, Tensor]:
     """The density of a value drawn through the noise, and the one that is stated."""
     u = draw(site.mechanism.noise)
     value, slope = jacobian(site.mechanism.forward, u, len(site.mechanism.noise.event_shape))

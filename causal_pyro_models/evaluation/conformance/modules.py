@@ -19,7 +19,7 @@ from causal_pyro_models.evaluation.conformance.subject import (
     Finding,
     Findings,
     LeftOut,
-    Site,
+    RecordedSite,
     Subject,
     plain,
     sites,
@@ -111,7 +111,7 @@ def precision(subject: Subject) -> Findings:
                 yield Finding(gap, ROUNDING[torch.float32], f"{what} of {name!r} differs between float32 and float64")
 
 
-def _disagreement(single: Site, double: Site, spread: Tensor) -> dict[str, float]:
+def _disagreement(single: RecordedSite, double: RecordedSite, spread: Tensor) -> dict[str, float]:
     """The largest differences, in standard deviations of the variable or in its distance from its middle."""
     u = _far_out(double)
     x = double.mechanism.forward(u).float()
@@ -129,7 +129,7 @@ def _disagreement(single: Site, double: Site, spread: Tensor) -> dict[str, float
     }
 
 
-def _far_out(site: Site) -> Tensor:
+def _far_out(site: RecordedSite) -> Tensor:
     """Noise further in the tails than is drawn."""
     law = site.mechanism.noise
     to_support = biject_to(law.support)

@@ -57,7 +57,7 @@ Findings = Iterator[Finding]
 
 
 @dataclass(frozen=True)
-class Site:
+class RecordedSite:
     """A site that has noise, its parents' values and its own given: ``(units, *event)``."""
 
     law: Distribution
@@ -224,14 +224,14 @@ def plain(model: Model) -> Model:
     return program
 
 
-def sites(model: Model, values: Values, gradients: bool = False) -> dict[str, Site]:
+def sites(model: Model, values: Values, gradients: bool = False) -> dict[str, RecordedSite]:
     """The sites of a model that have noise, given the values of all of them, ``(units, *event)`` each."""
     program = inspect_model(plain(model))
     units = len(next(iter(values.values())))
     with torch.set_grad_enabled(gradients):
         trace = traced(poutine.condition(program.batched(units), data=dict(values)))
         return {
-            name: Site(site["fn"], site_mechanism(site), site["value"])
+            name: RecordedSite(site["fn"], site_mechanism(site), site["value"])
             for name, site in trace.nodes.items()
             if is_variable(site) and not is_deterministic(site)
         }

@@ -143,6 +143,8 @@ def check_model(
         causal_pyro_models.errors.ModelError: AdditiveNoiseModel fails the check 'density': log_prob is not ...
     """
     num_samples = checked_count(num_samples, "num_samples", 100)
+    if not isinstance(without, Mapping | None):
+        raise QueryError(f"without is a dict from the name of a check to the reason, got {without!r:.80}.")
     without = dict(without or {})
     if unknown := sorted(set(without) - set(CHECKS)):
         raise QueryError(f"there is no check {unknown[0]!r} to leave out: the checks are {', '.join(CHECKS)}.")

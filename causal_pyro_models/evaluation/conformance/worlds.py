@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, Site, Subject, sites
+from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, RecordedSite, Subject, sites
 from causal_pyro_models.graph.provenance import site_parents
 from causal_pyro_models.inference import sample
 from causal_pyro_models.scm.handlers import intervene
@@ -81,7 +81,7 @@ def _inner_sites(subject: Subject) -> dict[str, set[str]]:
 
 
 @torch.enable_grad()
-def _moves(model: Model, before: Site, after: Site) -> bool:
+def _moves(model: Model, before: RecordedSite, after: RecordedSite) -> bool:
     """Whether a site has another density, or another value for its noise, or another gradient of its density."""
     densities = before.log_prob(), after.log_prob()
     noise = before.mechanism.abduct(before.value).detach()

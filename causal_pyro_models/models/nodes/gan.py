@@ -186,7 +186,7 @@ def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
 class CausalGAN(StructuralCausalModel):
     """A generator per variable, trained against critics of each variable given its parents and of all jointly.
 
-    See :class:`GANNode` for the generators and ``models.adversary.Adversary`` for the critics. Counts, which pass no
+    See :class:`GANNode` for the generators and ``training.critics`` for the critics. Counts, which pass no
     gradients on, are negative binomial and trained on the likelihood alone. Each maximal clique of bidirected edges
     becomes a hidden cause that its variables share.
 

@@ -75,17 +75,17 @@ class NonlinearSCM(AnalyticSCM):
             values[name] = pyro.sample(name, equation.site(*(values[parent] for parent in equation.parents)))
         return values
 
-    def simulate(self, n: int, do: Do | None = None, seed: int | None = None) -> dict[str, Array]:
-        """Draw n units by the equations, under ``do`` if given: variable -> array of shape (n,).
+    def simulate(self, num_samples: int, do: Do | None = None, seed: int | None = None) -> dict[str, Array]:
+        """Draw units by the equations, under ``do`` if given: variable -> array of shape (num_samples,).
 
         Example:
             >>> low, high = (chain().simulate(5, {"X": x}, seed=0)["Y"] for x in (1.0, 2.0))
             >>> np.round(high / low, 4).tolist()  # the same noise, a power of the dose
             [1.5801, 1.5801, 1.5801, 1.5801, 1.5801]
         """
-        n = checked_count(n, "n, the number of units,")
+        units = checked_count(num_samples, "num_samples")
         with seeded(seed):
-            noise = {name: equation.noise(n) for name, equation in self.equations.items()}
+            noise = {name: equation.noise(units) for name, equation in self.equations.items()}
         return self._solve(noise, do)
 
     def abduct(self, values: Mapping[str, Any]) -> dict[str, Array]:

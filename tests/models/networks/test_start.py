@@ -5,7 +5,7 @@ import torch
 
 from causal_pyro_models.models.networks.expansion import Expansion
 from causal_pyro_models.models.networks.start import start_locations
-from causal_pyro_models.training.starting import prepare
+from causal_pyro_models.training.preparing import prepare
 
 
 def features(n, width, seed=0):
