@@ -1,5 +1,6 @@
 """A training that was stopped anywhere goes on as if it had not been; a checkpoint of anything else is refused."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from causal_pyro_models import CausalFlow, CausalGraph, fit, load
 from causal_pyro_models.data import Continuous
@@ -157,3 +159,26 @@ def test_a_start_shows_its_progress(capsys):
     fit(model(), data(), **{**SETTINGS, "progress": True})
     shown = capsys.readouterr().err
     assert "300/300" in shown and "start:" in shown and "fit:" in shown
+
+
+def test_long_stretches_are_written_between_validations(tmp_path, monkeypatch):
+    """Where no step is within the time, the file follows every step: one that dies there goes on from there."""
+    monkeypatch.setattr("causal_pyro_models.training.loop.CHECKPOINT_SECONDS", 0.0)
+    settings = {**SETTINGS, "steps": 200}  # a validation every 4 steps
+    whole, stopped, seen = model(), model(), []
+
+    def die(label, trained, record):
+        seen.append((label, record["step"]))
+
+    class Dying(type(stopped)):
+        def losses(self, batch, progress, without=()):
+            if seen and seen[-1] == ("fit", 8) and progress >= 0.05:  # two steps after a validation
+                raise Stopped
+            return super().losses(batch, progress, without)
+
+    dying = Dying(stopped.graph, stopped.variables, hidden=(8,))
+    fit(whole, data(), **settings)
+    with pytest.raises(Stopped):
+        fit(dying, data(), checkpoint=tmp_path / "fit", callbacks=[die], **settings)
+    written = json.loads(safe_open(tmp_path / "fit", "pt").metadata()["description"])
+    assert (written["label"], written["step"]) == ("fit", 10)

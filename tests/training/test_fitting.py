@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 
@@ -12,6 +13,8 @@ from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import CausalFlow, LocationScale, load, save
+from causal_pyro_models.models.node import Node
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.plots.diagnostics import plot_fit_history
 from causal_pyro_models.scm.mechanisms.registry import mechanism
 from causal_pyro_models.seeding import seeded
@@ -439,3 +442,13 @@ def test_the_history_can_be_plotted(trained):
     axes = plot_fit_history(trained[1])
     assert axes.get_xlabel() == "step"
     plt.close(axes.figure)
+
+
+def test_a_model_without_weights_is_not_trained():
+    class Doubled(Node):
+        def distribution(self, parents):
+            return dist.Normal(2.0 * sum(parents.values(), torch.zeros(())), 1.0)
+
+    model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Doubled(), "Y": Doubled()})
+    result = fit(model, {"X": torch.randn(50), "Y": torch.randn(50)}, seed=0, progress=False)
+    assert result.steps == 0 and len(result.history["validation"]) == 1

@@ -59,3 +59,17 @@ def test_a_loop_that_stops_improving_ends_early_with_its_best_weights():
     assert result.best_step < result.steps == result.best_step + 40
     assert float(model.weight.detach()) == pytest.approx(-5.0, abs=5.0)
     assert min(result.history["validation"]) == pytest.approx(abs(float(model.weight.detach()) + 5.0))
+
+
+def test_the_loss_of_a_short_last_stretch_is_its_mean():
+    """25 steps of 10 checks: a validation every 2 steps, and one after the last step alone; the weight falls evenly."""
+    model = torch.nn.Linear(1, 1, bias=False).double()
+    torch.nn.init.zeros_(model.weight)
+    slide = Slide(model.weight, 0.5)
+    weights = []
+    update = slide.update
+    slide.update = lambda progress: weights.append(update(progress)) or weights[-1]
+    history = Loop(model, slide, steps=25, patience=100, label="slide").run(progress=False).history
+    assert history["step"] == [*range(0, 25, 2), 25]
+    assert history["loss"][-1] == pytest.approx(weights[24])
+    assert history["loss"][-2] == pytest.approx((weights[22] + weights[23]) / 2)
