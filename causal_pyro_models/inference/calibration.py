@@ -14,6 +14,7 @@ import pyro
 import torch
 from pyro import poutine
 
+from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import AbductionError, CausalWarning, ModelError, QueryError, unknown_variable, warn
 from causal_pyro_models.independence import holm
 from causal_pyro_models.inference.abduction import Method, abducted
@@ -30,7 +31,6 @@ from causal_pyro_models.validation import checked_count
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = np.ndarray[Any, Any]
 LOG_LIKELIHOOD = "log p(evidence)"
 BATCH = 500_000  # draws times units abducted at once
 BINS = 20  # of the chi-square test

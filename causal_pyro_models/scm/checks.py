@@ -27,7 +27,7 @@ class Check:
 
 
 @dataclass
-class Report:
+class CheckReport:
     """The checks of one subject, by name."""
 
     subject: str

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import torch
 
-from causal_pyro_models.scm.checks import Check, Report
+from causal_pyro_models.scm.checks import Check, CheckReport
 from causal_pyro_models.scm.mechanisms.samples import (
     chi_square,
     jacobian,
@@ -56,7 +56,7 @@ def test_jacobian_of_each_unit_is_its_own():
 
 
 def test_a_report_counts_what_passed():
-    report = Report("It", [Check("one", 0.5, 1.0), Check("other", math.nan, 1.0, "it is no number")])
+    report = CheckReport("It", [Check("one", 0.5, 1.0), Check("other", math.nan, 1.0, "it is no number")])
     assert report["one"].passed and not report["other"].passed
     assert repr(report).splitlines()[0] == "It: 1 of 2 checks passed"
     assert "FAILED: it is no number" in repr(report)

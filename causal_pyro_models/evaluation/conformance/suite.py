@@ -15,7 +15,7 @@ from causal_pyro_models.evaluation.conformance.noise import noise_law
 from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, Subject
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference import Method
-from causal_pyro_models.scm.checks import Check, Report
+from causal_pyro_models.scm.checks import Check, CheckReport
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
@@ -39,7 +39,7 @@ STANDS_ON = {"noise law": "consistency"}  # noise of a wrong inverse has a wrong
 
 
 @dataclass(repr=False)
-class ModelReport(Report):
+class ModelReport(CheckReport):
     """What :func:`check_model` measured.
 
     Attributes:

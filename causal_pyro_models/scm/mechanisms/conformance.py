@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import EvidenceError, MechanismError
-from causal_pyro_models.scm.checks import Check, Report
+from causal_pyro_models.scm.checks import Check, CheckReport
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, mechanism, unregistered
 from causal_pyro_models.scm.mechanisms.samples import (
     chi_square,
@@ -34,7 +34,7 @@ SMALL = 64  # draws for the checks that differentiate
 
 
 @dataclass(repr=False)
-class MechanismReport(Report):
+class MechanismReport(CheckReport):
     """What :func:`check_mechanism` measured; every check in it passed.
 
     Example:
