@@ -3,7 +3,8 @@
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 PASSED_THROUGH = {__name__.partition(".")[0], "contextlib", "functools", "pyro", "torch"}
 """Packages whose frames a warning is not about: this one, and what it calls itself by."""
@@ -117,6 +118,19 @@ class CausalWarning(UserWarning):
         >>> caught[0].category.__name__
         'CausalWarning'
     """
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """No warnings of this package, where they would only repeat what was said.
+
+    Example:
+        >>> with unheard():
+        ...     warn("once is enough")
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalWarning)
+        yield
 
 
 def warn(message: str) -> None:

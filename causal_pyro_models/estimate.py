@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    Ends = tuple[torch.Tensor, torch.Tensor]
+
 SHOWN = 10  # entries of a vector that its repr lists
+EDGE = 1e-3  # a probability nearer to 0 or 1 counts as so near, where its logit is taken
 
 
 class Identified(Protocol):
@@ -68,13 +71,117 @@ class Basis:
         return f"rests on the form of the model, the data alone do not determine it: {self.reason}"
 
 
+class Scale:
+    """The scale on which the error of a number is symmetric: the number's own, or one that ``line`` takes it to.
+
+    Example:
+        >>> import torch
+        >>> low, high = LOGIT.ends(torch.tensor(0.9), torch.tensor(0.1))
+        >>> f"{low:.2f} to {high:.2f}"
+        '0.75 to 0.96'
+    """
+
+    def line(self, value: torch.Tensor) -> torch.Tensor:
+        """From the number to the real line."""
+        return value
+
+    def back(self, point: torch.Tensor) -> torch.Tensor:
+        """The inverse of ``line``."""
+        return point
+
+    def slope(self, value: torch.Tensor) -> torch.Tensor:
+        """The derivative of ``line``."""
+        return value.new_ones(())
+
+    def ends(self, value: torch.Tensor, margin: torch.Tensor) -> Ends:
+        """The interval of a value, from its margin on its own scale (such as two standard errors)."""
+        width = margin * self.slope(value)
+        return self.about(value, width, width)
+
+    def about(self, value: torch.Tensor, below: torch.Tensor, above: torch.Tensor) -> Ends:
+        """The interval of a value, from margins on the real line; the value is in it."""
+        centre = self.line(value)
+        return self.back(centre - below).minimum(value), self.back(centre + above).maximum(value)
+
+
+class _Log(Scale):
+    """Of ratios."""
+
+    def line(self, value: torch.Tensor) -> torch.Tensor:
+        return value.log()
+
+    def back(self, point: torch.Tensor) -> torch.Tensor:
+        return point.exp()
+
+    def slope(self, value: torch.Tensor) -> torch.Tensor:
+        return 1 / value
+
+
+class _Logit(Scale):
+    """Of probabilities, which are kept off 0 and 1."""
+
+    def line(self, value: torch.Tensor) -> torch.Tensor:
+        return value.clamp(EDGE, 1 - EDGE).logit()
+
+    def back(self, point: torch.Tensor) -> torch.Tensor:
+        return point.sigmoid()
+
+    def slope(self, value: torch.Tensor) -> torch.Tensor:
+        return 1 / (value * (1 - value)).clamp(min=EDGE)
+
+
+LINE, LOG, LOGIT = Scale(), _Log(), _Logit()
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the interval of an answer accounts for.
+
+    Attributes:
+        data: whether the doubt of the data is in it.
+        posterior: whether that of what was not observed of the units is.
+        simulation: whether the error of the simulation is.
+        fitted: the class of the model that was learned from data; empty for a program as it was written.
+        refits: to random halves of the data, whose spread is the doubt of the data.
+
+    Example:
+        >>> print(Doubt(simulation=True, fitted="CausalFlow"))
+        of the simulation alone, that of the data is not in it: fit with refits=12
+        >>> print(Doubt(data=True, simulation=True, fitted="CausalFlow", refits=12))
+        of the data (12 refits to random halves) and of the simulation
+    """
+
+    data: bool = False
+    posterior: bool = False
+    simulation: bool = False
+    fitted: str = ""
+    refits: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left out: a program as it was written leaves no doubt of data."""
+        return self.data or not self.fitted
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is in it, of "data", "posterior" and "simulation"."""
+        return tuple(name for name in ("data", "posterior", "simulation") if getattr(self, name))
+
+    def __str__(self) -> str:
+        refits = f" ({self.refits} refits to random halves)" if self.refits else ""
+        named = {"data": f"the data{refits}", "posterior": "what was not observed of the units"}
+        told = " and ".join(f"of {named.get(name, f'the {name}')}" for name in self.sources)
+        return told if self.complete else f"{told} alone, that of the data is not in it: fit with refits=12"
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An effect with its uncertainty.
 
-    The uncertainty is of one of two kinds. Where the effect is a number that simulation approaches (an effect in the
-    population of a fixed model), it is the Monte Carlo error. Where there is a posterior (evidence on units, or
-    population-level parameters), it is the posterior's: standard deviation and quantiles.
+    Its ``doubt`` says what of it the interval holds. Where the effect is a number that simulation approaches (an effect
+    in the population of a fixed model), that is the Monte Carlo error. Where there is a posterior (evidence on units,
+    or population-level parameters), it is the posterior's: standard deviation and quantiles. Of a model that was fitted
+    with refits it is the doubt of the data as well.
 
     Attributes:
         name: what was estimated.
@@ -83,7 +190,7 @@ class Estimate:
         interval: lower and upper end, each of the same shape.
         level: the probability of the interval.
         draws: what the value is the mean of, ``(draws,)`` or ``(draws, n)``: posterior draws of the effect, or the
-            effects of simulated units (for a ratio of means its linearisation).
+            effects of simulated units (for a ratio of means its linearisation). Of a model with refits: their values.
         weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, n)``; None where all are equal.
         bounds: lower and upper bound over all couplings of the noise that the model's own distributions allow; None
             where the effect does not depend on the coupling, or no bounds are known.
@@ -91,6 +198,8 @@ class Estimate:
         labels: one for each entry of the value.
         basis: what the answer rests on, identification from data or the form of the model; None where no graph of the
             data was given.
+        doubt: what the interval accounts for; by default the data.
+        scale: on which the error is symmetric.
 
     Example:
         >>> import torch
@@ -109,10 +218,15 @@ class Estimate:
     over: str | None = None
     labels: tuple[Any, ...] = ()
     basis: Basis | None = None
+    doubt: Doubt = Doubt(data=True)
+    scale: Scale = LINE
 
     def __repr__(self) -> str:
         rows = self._rows()
-        footer = [] if self.basis is None else [f"  {self.basis}"]
+        footer = [f"  {self.basis}"] if self.basis else []
+        if self.doubt.fitted:
+            form = ", given that form" if self.basis and not self.basis.identified else ""
+            footer.append(f"  estimated by {self.doubt.fitted}; the doubt is {self.doubt}{form}")
         if self.over is None:
             return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
         lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]
@@ -140,17 +254,24 @@ class Estimate:
         if error > 1e-6 * abs(value):
             digits = f".{max(0, 1 - math.floor(math.log10(error)))}f"
         number = {name: f"{x:{digits}}" for name, x in row.items() if name not in ("label", "standard_error")}
-        text = f"{number['value']} ± {error:{digits}} ({100 * self.level:g}% interval "
-        text += f"{number['lower']} to {number['upper']})"
+        if self.doubt.complete:
+            text = f"{number['value']} ± {error:{digits}} ({100 * self.level:g}% interval "
+            text += f"{number['lower']} to {number['upper']})"
+        else:
+            text = f"{number['value']} ± {error:{digits}} of the {' and '.join(self.doubt.sources)} alone"
         if self.bounds is not None:
             text += f", from {number['bound_lower']} to {number['bound_upper']} over all couplings"
         return text
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A row for each label (one for a scalar): value, standard error, ends of the interval, bounds if any."""
+        """A row for each label (one for a scalar): value, standard error, ends of the interval, bounds if any.
+
+        The column ``doubt`` says what the standard error and the interval account for.
+        """
         import pandas as pd
 
-        return pd.DataFrame(self._rows()).rename(columns={"label": self.over})
+        frame = pd.DataFrame(self._rows()).rename(columns={"label": self.over})
+        return frame.assign(doubt=" and ".join(self.doubt.sources))
 
 
 def _label(label: Any) -> str:

@@ -51,9 +51,12 @@ def ate(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         >>> print(ate(model, {"X": (0.0, 1.0)}, "Y", seed=0, data_graph=graph).basis)
         identified from the data: P(Y | do(X)) = sum_z P(y | x, z) P(z)
     """
-    with asked(ate, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         basis = question.basis(effect_queries, treatment, outcome)
         return question.contrast(outcome, *question.arms(treatment), basis)
+
+    return asked(ate, model, options, answer)
 
 
 def ite(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[Options]) -> Estimate:
@@ -82,7 +85,8 @@ def ite(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         >>> ite(model, {"X": (0.0, 1.0)}, "Y", evidence=seen).value.round(decimals=3)
         tensor([1.7180, 0.6320], dtype=torch.float64)
     """
-    with asked(ite, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         if not question.informed:
             raise EvidenceError(
                 "ite needs evidence on the units whose effects are asked for; for a population, ask ate."
@@ -91,6 +95,8 @@ def ite(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         units = question.units()
         terms = units.outcomes(outcome, *question.arms(treatment))
         return question.answer(units.each(terms), difference, basis, over="unit", labels=range(terms.shape[1]))
+
+    return asked(ite, model, options, answer)
 
 
 def att(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[Options]) -> Estimate:
@@ -119,7 +125,8 @@ def att(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         >>> att(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # E[Z | X = 1] = 0.5
         att = 0.4899 ± 0.0070 (95% interval 0.4761 to 0.5037)
     """
-    with asked(att, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         basis = question.basis(treated_queries, treatment, outcome)
         control, treated = question.arms(treatment)
         values = {name: checked_number(name, value) for name, value in treated.items()}
@@ -131,6 +138,8 @@ def att(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         group = units.values(units.worlds({})[0], values)
         inside = _within(units, terms, group[..., None], ["treated"])
         return question.answer(units.means(inside), lambda means: _mean_within(means)[..., 0], basis)
+
+    return asked(att, model, options, answer)
 
 
 ett = att  # Pearl's name for it
@@ -179,7 +188,8 @@ def cate(
           group = False: -0.3974 ± 0.0042 (95% interval -0.4056 to -0.3891)
           group = True: 0.3998 ± 0.0044 (95% interval 0.3912 to 0.4083)
     """
-    with asked(cate, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         if (given is None) == (by is None):
             raise QueryError("cate takes one of given={'Z': 1.0} (covariate values) and by='Z' (subgroups).")
         if given is not None:
@@ -190,6 +200,8 @@ def cate(
         labels, groups = _groups(units, by)
         inside, over = _within(units, terms, groups, labels), by if isinstance(by, str) else "group"
         return question.answer(units.means(inside), _mean_within, basis, over=over, labels=labels)
+
+    return asked(cate, model, options, answer)
 
 
 def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, given: Mapping[str, Any]) -> Estimate:

@@ -10,10 +10,10 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome, check_binary, checked_number
 from causal_pyro_models.effects.queries import causation_queries
-from causal_pyro_models.effects.question import Options, asked
-from causal_pyro_models.effects.units import Effect, Ends, Units
+from causal_pyro_models.effects.question import Options, Question, asked
+from causal_pyro_models.effects.units import Effect, Units
 from causal_pyro_models.errors import EvidenceError, InterventionError
-from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.estimate import LOGIT, Estimate
 from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model
 
@@ -113,7 +113,8 @@ def _probability(
     options: Options,
 ) -> Estimate:
     """A probability of causation and its bounds, from the law of X, Y, Y_control and Y_treated among the units."""
-    with asked(verb, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         arms = question.arms(treatment)
         if len(treatment) != 1:
             raise InterventionError(f"a probability of causation is of one treatment, got {list(treatment)}.")
@@ -126,7 +127,7 @@ def _probability(
         law = [x * y, x * (1 - y), (1 - x) * y, (1 - x) * (1 - y), control, treated, treated * (1 - control)]
         necessary, sufficient = x * y * (1 - control), (1 - x) * (1 - y) * treated
         terms = torch.stack([*law, necessary, sufficient], -1)
-        both = question.answer(units.means(terms), effect, basis, interval=_probable)
+        both = question.answer(units.means(terms), effect, basis, scale=LOGIT)
         value, lower, upper = both.value.unbind(-1)
         return replace(
             both,
@@ -136,6 +137,8 @@ def _probability(
             draws=None if both.draws is None else both.draws[..., 0],
             bounds=(lower, upper),
         )
+
+    return asked(verb, model, options, answer)
 
 
 def _factual(units: Units, treatment: Treatment, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:
@@ -187,8 +190,3 @@ def _defined(probability: torch.Tensor, what: str) -> None:
             f"no unit is {what}, so there is nothing to condition on: the event has probability zero, or one so small "
             f"that num_samples must be raised."
         )
-
-
-def _probable(value: torch.Tensor, margin: torch.Tensor) -> Ends:
-    """The interval of a normal estimate, within [0, 1]."""
-    return (value - margin).clamp(min=0.0), (value + margin).clamp(max=1.0)

@@ -9,9 +9,9 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import effect_queries
-from causal_pyro_models.effects.question import Options, asked
+from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.estimate import LINE, LOGIT, Estimate
 from causal_pyro_models.scm.sites import Model, as_numbers
 
 
@@ -46,12 +46,16 @@ def dose_response(
           X = 0: 0.5117 ± 0.0050 (95% interval 0.5019 to 0.5215)
           X = 1: 0.8851 ± 0.0032 (95% interval 0.8788 to 0.8914)
     """
-    with asked(dose_response, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         name, points = _grid(treatment)
         basis = question.basis(effect_queries, treatment, outcome)
         units = question.units()
         terms = units.outcomes(outcome, *({name: point} for point in points))
-        return question.answer(units.means(terms), lambda means: means, basis, over=name, labels=points)
+        scale = LOGIT if bool(((terms == 0) | (terms == 1)).all()) else LINE
+        return question.answer(units.means(terms), lambda means: means, basis, scale, name, points)
+
+    return asked(dose_response, model, options, answer)
 
 
 def _grid(treatment: object) -> tuple[str, list[float]]:

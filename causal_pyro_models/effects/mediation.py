@@ -9,7 +9,7 @@ from typing import Unpack
 
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import contrast_queries, effect_queries
-from causal_pyro_models.effects.question import Options, asked
+from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.graph import CausalGraph
@@ -48,7 +48,8 @@ def cde(
         >>> cde(linear.mediation(), {"X": (0.0, 1.0)}, "Y", {"M": 2.0}, seed=0).value.round(decimals=4)
         tensor(0.5000, dtype=torch.float64)
     """
-    with asked(cde, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         control, treated = question.arms(treatment)
         if not isinstance(mediators, Mapping):
             raise InterventionError(
@@ -57,6 +58,8 @@ def cde(
         held = {name: mediators[name] for name in _mediators(question.program, mediators, treatment, outcome)}
         basis = question.basis(effect_queries, treatment, outcome, mediators)
         return question.contrast(outcome, {**held, **control}, {**held, **treated}, basis)
+
+    return asked(cde, model, options, answer)
 
 
 def nde(
@@ -84,7 +87,8 @@ def nde(
         >>> nde(discrete.mediation(), {"X": (0.0, 1.0)}, "Y", "M", seed=0)  # exactly 0.32
         nde = 0.3214 ± 0.0047 (95% interval 0.3122 to 0.3306)
     """
-    with asked(nde, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         control, treated = question.arms(treatment)
         names = _mediators(question.program, mediators, treatment, outcome)
         natural = {name: potential(name, control) for name in names}
@@ -92,6 +96,8 @@ def nde(
             contrast_queries, functools.partial(natural_direct_effect, mediators=names), treatment, outcome
         )
         return question.contrast(outcome, control, {**natural, **treated}, basis)
+
+    return asked(nde, model, options, answer)
 
 
 def nie(
@@ -121,7 +127,8 @@ def nie(
         >>> nie(discrete.mediation(), {"X": (0.0, 1.0)}, "Y", "M", seed=0)  # exactly 0.035
         nie = 0.0333 ± 0.0018 (95% interval 0.0298 to 0.0368)
     """
-    with asked(nie, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         control, treated = question.arms(treatment)
         names = _mediators(question.program, mediators, treatment, outcome)
         natural = {name: potential(name, treated) for name in names}
@@ -129,6 +136,8 @@ def nie(
             contrast_queries, functools.partial(natural_indirect_effect, mediators=names), treatment, outcome
         )
         return question.contrast(outcome, control, {**natural, **control}, basis)
+
+    return asked(nie, model, options, answer)
 
 
 def path_specific(
@@ -168,18 +177,21 @@ def path_specific(
         >>> path_specific(linear.mediation(), arms, "Y", [("X", "M", "Y")], seed=0).value.round(decimals=4)
         tensor(1.2600, dtype=torch.float64)
     """
-    with asked(path_specific, model, options) as question:
+    listed = list(paths) if isinstance(paths, Iterable) else [paths]
+
+    def answer(question: Question) -> Estimate:
         control, treated = question.arms(treatment)
         if len(treatment) != 1:
             raise InterventionError(f"path_specific takes one treatment, got {list(treatment)}.")
         (source,) = treatment
-        graph = CausalGraph.from_model(model) if graph is None else graph
-        paths = list(paths) if isinstance(paths, Iterable) else [paths]
-        edges = _active_edges(question.program, graph, source, outcome, paths)
-        effect = functools.partial(path_specific_effect, question.data_graph or graph, paths=paths)
+        own = CausalGraph.from_model(model) if graph is None else graph
+        edges = _active_edges(question.program, own, source, outcome, listed)
+        effect = functools.partial(path_specific_effect, question.data_graph or own, paths=listed)
         basis = question.basis(contrast_queries, effect, treatment, outcome)
-        along = _along(graph, edges, source, {False: control, True: treated})
+        along = _along(own, edges, source, {False: control, True: treated})
         return question.contrast(outcome, control, {**control, **along(outcome)}, basis)
+
+    return asked(path_specific, model, options, answer)
 
 
 def _along(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any, TypedDict
 
@@ -12,9 +12,17 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import BOUNDS
-from causal_pyro_models.effects.units import Effect, Interval, Means, Units, difference, symmetric
-from causal_pyro_models.errors import NotIdentifiableError, QueryError, suggestion, unknown_variable
-from causal_pyro_models.estimate import Basis, Estimate
+from causal_pyro_models.effects.units import Effect, Means, Units, difference
+from causal_pyro_models.errors import (
+    AbductionError,
+    EvidenceError,
+    NotIdentifiableError,
+    QueryError,
+    suggestion,
+    unheard,
+    unknown_variable,
+)
+from causal_pyro_models.estimate import LINE, Basis, Doubt, Estimate, Scale
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.identify import identify
@@ -22,6 +30,7 @@ from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abduct
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.mixtures import fitted, refits, student, widened
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
 from causal_pyro_models.scm.handlers.interventions import Do, Treatment
@@ -181,7 +190,7 @@ class Question:
         means: Means,
         effect: Effect,
         basis: Basis | None,
-        interval: Interval = symmetric,
+        scale: Scale = LINE,
         over: str | None = None,
         labels: Sequence[Any] = (),
     ) -> Estimate:
@@ -191,12 +200,24 @@ class Question:
             means: over the units, or of each.
             effect: what they come to.
             basis: from :meth:`basis`.
-            interval: its form where the draws are simulated units.
+            scale: on which the error is symmetric where the draws are simulated units.
             over, labels: what the entries of the effect are; none for a scalar.
         """
-        value, error, ends, draws = means.effect(effect, self.level, interval)
+        value, error, ends, draws = means.effect(effect, self.level, scale)
+        doubt = Doubt(posterior=means.posterior, simulation=not means.posterior, fitted=fitted(self.program.model))
         return Estimate(
-            self.name, value, error, ends, self.level, draws, means.log_weights, None, over, tuple(labels), basis
+            self.name,
+            value,
+            error,
+            ends,
+            self.level,
+            draws,
+            means.log_weights,
+            over=over,
+            labels=tuple(labels),
+            basis=basis,
+            doubt=doubt,
+            scale=scale,
         )
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
@@ -205,14 +226,83 @@ class Question:
         return self.answer(units.means(units.outcomes(outcome, control, treated)), difference, basis)
 
 
-@contextmanager
-def asked(verb: Callable[..., Estimate], model: Model, options: Options) -> Iterator[Question]:
-    """A question about the effects of a model, open under its seed and without gradients.
+def asked(
+    verb: Callable[..., Estimate], model: Model, options: Options, answer: Callable[[Question], Estimate]
+) -> Estimate:
+    """The answer to a question about the effects of a model, under its seed and without gradients.
+
+    A model with refits is asked by itself, and each refit as well: none of them is weighed by evidence on units.
 
     Raises:
+        AbductionError: noise was given that is of a model with other refits.
         ModelError: see :func:`inspect_model`.
         QueryError: an option that there is not, or of a value that it cannot have.
     """
+    _check_known(verb, options)
+    models = (model, *refits(model))
+    evidence = options.get("evidence")
+    noise = evidence.parts if isinstance(evidence, Noise) else ()
+    if isinstance(evidence, Noise) and len(models) > 1 and len(noise) != len(models):
+        raise AbductionError(
+            f"the noise given was abducted from a model with {max(0, len(noise) - 1)} refits, and this one has "
+            f"{len(models) - 1}: abduct it from this."
+        )
+    options = Options(**options)
+    if len(models) > 1 and options.get("seed") is None:
+        options["seed"] = int(torch.randint(2**31, ()))  # that all simulate the same units
+    answers: list[Estimate] = []
+    for i, each in enumerate(models):
+        if noise:
+            options["evidence"] = noise[i]
+        with seeded(options.get("seed")), torch.no_grad(), unheard() if answers else nullcontext():
+            answers.append(answer(Question(verb.__name__, inspect_model(each), **options)))
+    return answers[0] if len(models) == 1 else doubted(answers[0], answers[1:])
+
+
+def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
+    """An answer with the doubt of the data: Student's t, on the natural scale, of the spread of the refits' answers.
+
+    The spread of estimates on halves, drawn without replacement, about the estimate on all data is to first order that
+    of the estimate on all data about the truth, since var(half) - var(all) = 2 var - var.
+
+    Raises:
+        EvidenceError: a refit has no answer for some label.
+
+    References:
+        J. Shao, C. Wu (1989). A general theory for jackknife variance estimation. Annals of Statistics.
+        J. Praestgaard, J. Wellner (1993). Exchangeably weighted bootstraps of the general empirical process. Annals of
+        Probability.
+    """
+    scale, values = whole.scale, torch.stack([_at(whole.labels, part) for part in refits])
+    half = student(whole.level, len(refits)) * scale.line(values).std(0)
+    if whole.doubt.simulation:
+        error = scale.slope(whole.value) * whole.standard_error
+        below = above = (half.square() + (student(whole.level, len(refits)) * error).square()).sqrt()
+    else:
+        low, high = whole.interval
+        below, above = widened(scale.line(whole.value), (scale.line(low), scale.line(high)), half)
+    return replace(
+        whole,
+        standard_error=(values.var(0) + whole.standard_error.square()).sqrt(),
+        interval=scale.about(whole.value, below, above),
+        draws=values,
+        weights=None,
+        doubt=replace(whole.doubt, data=True, refits=len(refits)),
+    )
+
+
+def _at(labels: Sequence[Any], part: Estimate) -> torch.Tensor:
+    """The values of a refit at the labels of the whole."""
+    if part.labels == labels:
+        return part.value
+    if lacking := [label for label in labels if label not in part.labels]:
+        raise EvidenceError(
+            f"a refit simulated no unit of the subgroup {lacking[0]!r}: raise num_samples, or merge it with another."
+        )
+    return part.value[[part.labels.index(label) for label in labels]]
+
+
+def _check_known(verb: Callable[..., Estimate], options: Options) -> None:
     own = [name for name in signature(verb).parameters if name != "options"]
     known = [*own, *Options.__annotations__]
     for keyword in options:
@@ -221,5 +311,3 @@ def asked(verb: Callable[..., Estimate], model: Model, options: Options) -> Iter
                 f"{verb.__name__} has no argument {keyword!r}.{suggestion(keyword, known)} The arguments are: "
                 f"{', '.join(known)}."
             )
-    with seeded(options.get("seed")), torch.no_grad():
-        yield Question(verb.__name__, inspect_model(model), **options)

@@ -9,10 +9,10 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome, check_binary
 from causal_pyro_models.effects.queries import effect_queries
-from causal_pyro_models.effects.question import Options, asked
-from causal_pyro_models.effects.units import Effect, Ends
+from causal_pyro_models.effects.question import Options, Question, asked
+from causal_pyro_models.effects.units import Effect
 from causal_pyro_models.errors import EvidenceError
-from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.estimate import LOG, Estimate
 from causal_pyro_models.scm.handlers.interventions import Treatment
 from causal_pyro_models.scm.sites import Model
 
@@ -84,12 +84,15 @@ def _ratio(
     outcome: Outcome,
     options: Options,
 ) -> Estimate:
-    with asked(verb, model, options) as question:
+
+    def answer(question: Question) -> Estimate:
         basis = question.basis(effect_queries, treatment, outcome)
         units = question.units()
         terms = units.outcomes(outcome, *question.arms(treatment))
         check_binary(terms, outcome)
-        return question.answer(units.means(terms), effect, basis, interval=on_log_scale)
+        return question.answer(units.means(terms), effect, basis, scale=LOG)
+
+    return asked(verb, model, options, answer)
 
 
 def quotient(means: torch.Tensor) -> torch.Tensor:
@@ -108,9 +111,3 @@ def odds_quotient(means: torch.Tensor) -> torch.Tensor:
         )
     odds = means / (1 - means)
     return odds[..., 1] / odds[..., 0]
-
-
-def on_log_scale(value: torch.Tensor, margin: torch.Tensor) -> Ends:
-    """The interval of a positive estimate whose logarithm is normal."""
-    factor = (margin / value).exp()
-    return value / factor, value * factor

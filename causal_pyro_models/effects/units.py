@@ -13,6 +13,7 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome, check_outcome, shown
 from causal_pyro_models.errors import CausalError, ModelError, QueryError
+from causal_pyro_models.estimate import Scale
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program
@@ -22,18 +23,11 @@ Effect: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From means ``(..., k)`` to an effect, ``(...)`` or ``(..., n)``."""
 Ends: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Lower and upper end of an interval."""
-Interval: TypeAlias = Callable[[torch.Tensor, torch.Tensor], Ends]
-"""Its ends from a value and z standard errors."""
 
 
 def difference(means: torch.Tensor) -> torch.Tensor:
     """Treated minus control."""
     return means[..., 1] - means[..., 0]
-
-
-def symmetric(value: torch.Tensor, margin: torch.Tensor) -> Ends:
-    """The interval of a normal estimate."""
-    return value - margin, value + margin
 
 
 @dataclass(frozen=True)
@@ -53,12 +47,12 @@ class Means:
     inflation: torch.Tensor
 
     def effect(
-        self, effect: Effect, level: float, interval: Interval
+        self, effect: Effect, level: float, scale: Scale
     ) -> tuple[torch.Tensor, torch.Tensor, Ends, torch.Tensor]:
         """Value, standard error, interval and draws of an effect that is a function of the means.
 
         Where there is a posterior, they are its mean, standard deviation and quantiles. Otherwise they are those of the
-        delta method, and ``interval`` makes the ends.
+        delta method, symmetric on a scale.
         """
         count = len(self.values)
         if self.posterior:
@@ -71,7 +65,7 @@ class Means:
         at, slope = torch.func.jvp(effect, (centre.expand_as(self.values).contiguous(),), (self.values - centre,))[:2]
         square = (_aligned(weights, slope) * slope).square().sum(0)
         error = (square * count / (count - 1)).sqrt() * self.inflation
-        return at[0], error, interval(at[0], NormalDist().inv_cdf((1 + level) / 2) * error), at + slope
+        return at[0], error, scale.ends(at[0], NormalDist().inv_cdf((1 + level) / 2) * error), at + slope
 
 
 def _aligned(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import pyro
@@ -10,13 +11,14 @@ import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
-from causal_pyro_models.errors import AbductionError, EvidenceError, warn
+from causal_pyro_models.errors import AbductionError, EvidenceError, QueryError, unheard, warn
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
-from causal_pyro_models.inference.draws import Noise
+from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
@@ -72,7 +74,7 @@ def abduct(
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
             the proposal of importance sampling.
         num_samples: the number of posterior draws. None gives one exact draw and no leading dimension, or 1,000
-            draws where there is a method.
+            draws where there is a method; of a model with refits one draw of each, or 1,000 of all together.
         seed: makes the draws reproducible and leaves the global random state untouched.
 
     Returns:
@@ -99,7 +101,32 @@ def abduct(
         tensor([ 0.5000, -1.0000])
     """
     with seeded(seed), torch.no_grad():
-        return abducted(inspect_model(model), evidence, method, num_samples)
+        return abducted_by_all(inspect_model(model), evidence, method, num_samples)
+
+
+def abducted_by_all(program: Program, evidence: Any, method: Method | Guide | None, num_samples: int | None) -> Noise:
+    """:func:`abduct` in a model that is inspected already, under the seed and without gradients.
+
+    Of a model with refits each has its share of the draws; the evidence on units does not tell between them.
+    """
+    others = refits(program.model)
+    if not others:
+        return abducted(program, evidence, method, num_samples)
+    if num_samples is not None and checked_count(num_samples, "num_samples") < len(others):
+        raise QueryError(
+            f"num_samples must be at least {len(others)}, the number of the model's refits, got {num_samples}."
+        )
+    if num_samples is None:
+        whole = abducted(program, evidence, method, None)
+    else:
+        whole = abducted(program, evidence, method, None, unless_exact=num_samples)
+    draws = num_samples or whole.num_draws
+    shares = [None if draws is None else draws // len(others) + (k < draws % len(others)) for k in range(len(others))]
+    with unheard():
+        parts = [
+            abducted(inspect_model(refit), evidence, method, share) for refit, share in zip(others, shares, strict=True)
+        ]
+    return replace(whole, **mixed(whole, parts))
 
 
 def abducted(
@@ -109,7 +136,7 @@ def abducted(
     num_samples: int | None,
     unless_exact: int | None = None,
 ) -> Noise:
-    """:func:`abduct` in a model that is inspected already, under the seed and without gradients.
+    """The noise in a model as it is, whatever refits it has; see :func:`abducted_by_all`.
 
     Args:
         program, evidence, method, num_samples: as there.

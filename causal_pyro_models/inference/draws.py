@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from causal_pyro_models.errors import QueryError, unknown_variable
+from causal_pyro_models.inference.mixtures import student, widened
 from causal_pyro_models.validation import checked_level
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Draws(Mapping[str, torch.Tensor]):
         weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
+        parts: of a model with refits, the answer of the fit to all data and that of each refit. The values are those of
+            the refits, one after the other; the mean is that of the fit to all data, and standard deviation and
+            interval hold the doubt of the data as well.
 
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [4.0]])  # three draws of one unit
@@ -50,6 +54,7 @@ class Draws(Mapping[str, torch.Tensor]):
     weights: torch.Tensor | None = None
     ess: torch.Tensor | None = None
     pareto_k: torch.Tensor | None = None
+    parts: tuple[Draws, ...] = ()
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if not isinstance(name, str) or name not in self.sites:
@@ -82,11 +87,16 @@ class Draws(Mapping[str, torch.Tensor]):
 
     def mean(self, name: str) -> torch.Tensor:
         """Posterior mean of a site, ``(units, *event)``."""
+        if self.parts:
+            return self.parts[0]._centre(name)
         value, weight = self._weighted(name)
         return (value * weight).sum(0)
 
     def std(self, name: str) -> torch.Tensor:
         """Posterior standard deviation of a site, ``(units, *event)``."""
+        if self.parts:
+            between, within = self._between(name)
+            return (between.square() + within.square()).sqrt()
         value, weight = self._weighted(name)
         centre = (value * weight).sum(0)
         return ((value - centre).square() * weight).sum(0).sqrt()
@@ -106,9 +116,40 @@ class Draws(Mapping[str, torch.Tensor]):
         return value.gather(0, order).gather(0, reached.int().argmax(0, keepdim=True)).squeeze(0)
 
     def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
-        """Central posterior interval of a site: lower and upper end, each ``(units, *event)``."""
+        """Central posterior interval of a site: lower and upper end, each ``(units, *event)``.
+
+        Of a model with refits it is the mean with Student's t of their spread, widened by what the fit to all data
+        leaves open; of a discrete site the quantiles of all.
+        """
         level = checked_level(level)
+        if self.parts and self[name].is_floating_point():
+            return self._doubted(name, level)
         return self.quantile(name, (1 - level) / 2), self.quantile(name, (1 + level) / 2)
+
+    def _centre(self, name: str) -> torch.Tensor:
+        """The mean, or the single draw."""
+        return self[name].to(torch.get_default_dtype()) if self.num_draws is None else self.mean(name)
+
+    def _between(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The standard deviation of the refits' means, and that within the fit to all data.
+
+        What a refit's own draws vary by is taken from the first; with one draw each there is no telling the two apart,
+        and the first holds both.
+        """
+        whole, *refits = self.parts
+        means = torch.stack([part._centre(name) for part in refits])
+        counts = [part.num_draws or 1 for part in refits]
+        if whole.num_draws is None or min(counts) == 1:
+            return means.std(0), torch.zeros_like(means[0])
+        noise = torch.stack([part.std(name).square() / n for part, n in zip(refits, counts, strict=True)]).mean(0)
+        return (means.var(0) - noise).clamp(min=0.0).sqrt(), whole.std(name)
+
+    def _doubted(self, name: str, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+        between, within = self._between(name)
+        centre = self.mean(name)
+        ends = self.parts[0].interval(name, level) if bool(within.any()) else (centre, centre)
+        below, above = widened(centre, ends, student(level, len(self.parts) - 1) * between)
+        return centre - below, centre + above
 
     def _weighted(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         value = self[name]
@@ -211,6 +252,34 @@ class Noise(Draws):
     chains: int = 1
     divergences: tuple[int, ...] = ()
     exact: bool = False
+
+
+def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
+    """The attributes of the draws of a mixture: those of the refits, one after the other, and all of them as parts."""
+    counts = [part.num_draws or 1 for part in refits]
+    weights = None
+    if any(part.weights is not None for part in refits):
+        shares = [part.log_weights + math.log(count / sum(counts)) for part, count in zip(refits, counts, strict=True)]
+        weights = torch.cat(shares)
+    known = all(part.ess is not None for part in refits)
+    return {
+        "sites": {name: torch.cat([_rows(part, part[name]) for part in refits]) for name in refits[0]},
+        "event_dims": refits[0].event_dims,
+        "num_draws": sum(counts),
+        "weights": weights,
+        "ess": torch.stack([part.ess for part in refits if part.ess is not None]).sum(0) if known else None,
+        "pareto_k": None if refits[0].pareto_k is None else torch.stack([_k(part) for part in refits]).amax(0),
+        "parts": (whole, *refits),
+    }
+
+
+def _rows(part: Draws, value: torch.Tensor) -> torch.Tensor:
+    """Values with a dimension for draws."""
+    return value[None] if part.num_draws is None else value
+
+
+def _k(part: Draws) -> torch.Tensor:
+    return torch.zeros(()) if part.pareto_k is None else part.pareto_k
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
-from causal_pyro_models.inference.abduction import Method, abducted
-from causal_pyro_models.inference.draws import Draws, Noise, Worlds
+from causal_pyro_models.inference.abduction import Method, abducted_by_all
+from causal_pyro_models.inference.draws import Draws, Noise, Worlds, mixed
 from causal_pyro_models.inference.guides import Guide
+from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
@@ -101,8 +102,8 @@ def worlds(
         check_abducted(method, num_samples)
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
-        noise = evidence if isinstance(evidence, Noise) else abducted(program, evidence, method, num_samples)
-        return predict(program, noise, do)
+        noise = evidence if isinstance(evidence, Noise) else abducted_by_all(program, evidence, method, num_samples)
+        return predict_by_all(program, noise, do)
 
 
 def counterfactual(
@@ -149,6 +150,26 @@ def check_abducted(method: object, num_samples: int | None) -> None:
     """Refuse settings of an abduction where the noise itself is given."""
     if method is not None or num_samples is not None:
         raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
+
+
+def predict_by_all(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:
+    """Action and prediction, by the fit to all data and by each refit where the noise is of a model with refits.
+
+    Raises:
+        AbductionError: the noise was abducted from another model.
+    """
+    if not noise.parts:
+        return predict(program, noise, do)
+    programs = [program, *map(inspect_model, refits(program.model))]
+    if len(programs) != len(noise.parts):
+        raise AbductionError(
+            f"the noise given was abducted from a model with {len(noise.parts) - 1} refits, and this one has "
+            f"{len(programs) - 1}: abduct it from this."
+        )
+    whole, *parts = (
+        predict(each, part, do) for each, part in zip(programs, cast("tuple[Noise]", noise.parts), strict=True)
+    )
+    return Worlds({name: Draws(**mixed(whole[name], [part[name] for part in parts])) for name in do}, noise)
 
 
 def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Intervention]]) -> Worlds:

@@ -16,7 +16,8 @@ from causal_pyro_models.models.version_2 import upgraded, upgraded_tensors
 from causal_pyro_models.storage import read_file, write_file
 
 FORMAT = "causal_pyro_models.save"
-VERSION = 3
+VERSION = 4
+_REFIT = "refit "
 LARGEST = 1_000_000  # size that a description may ask for
 
 
@@ -45,8 +46,15 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
             f"save writes a StructuralCausalModel, such as a CausalFlow, got {type(model).__name__}. Save its "
             f"state_dict() beside the code that builds it."
         )
-    description = {"model": described(model), "imputed": list(model.imputer.names) if model.imputer else []}
-    write_file(path, FORMAT, VERSION, description, model.state_dict())
+    description = {
+        "model": described(model),
+        "imputed": list(model.imputer.names) if model.imputer else [],
+        "refits": len(model.refits),
+    }
+    tensors = dict(model.state_dict())
+    for k, refit in enumerate(model.refits):
+        tensors |= {f"{_REFIT}{k}/{name}": tensor for name, tensor in refit.state_dict().items()}
+    write_file(path, FORMAT, VERSION, description, tensors)
 
 
 def load(path: str | PathLike[str]) -> StructuralCausalModel:
@@ -71,19 +79,42 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
     try:
         if version == 2:
             description, tensors = upgraded(description), upgraded_tensors(tensors)
-        with torch.device("meta"):  # no memory is taken for what a header claims
-            model = restored(description["model"])
-            if not isinstance(model, StructuralCausalModel):
-                raise ModelError(f"it holds {type(model).__name__}")
-            model.impute_with(description["imputed"])
-        model.load_state_dict(tensors, assign=True)
+        model = _assembled(description, {name: t for name, t in tensors.items() if not name.startswith(_REFIT)})
+        model.refits = tuple(
+            _assembled(description, _of_refit(k, tensors)) for k in range(_count(description.get("refits", 0), tensors))
+        )
     except (CausalError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise FormatError(
             f"{path} does not describe a model that fits its tensors ({type(error).__name__}: {error!s:.240}): save "
             f"the model again."
         ) from error
-    _check_tensors(path, model)
+    for each in (model, *model.refits):
+        _check_tensors(path, each)
     return model
+
+
+def _assembled(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> StructuralCausalModel:
+    """The model of a description, with its tensors."""
+    with torch.device("meta"):  # no memory is taken for what a header claims
+        model = restored(description["model"])
+        if not isinstance(model, StructuralCausalModel):
+            raise ModelError(f"it holds {type(model).__name__}")
+        model.impute_with(description["imputed"])
+    model.load_state_dict(tensors, assign=True)
+    return model
+
+
+def _of_refit(k: int, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = f"{_REFIT}{k}/"
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _count(refits: object, tensors: Mapping[str, torch.Tensor]) -> int:
+    """How many refits a file holds, once its tensors are of as many."""
+    found = {name.split("/")[0] for name in tensors if name.startswith(_REFIT)}
+    if not isinstance(refits, int) or found != {f"{_REFIT}{k}" for k in range(len(found))} or len(found) != refits:
+        raise ModelError(f"it claims {refits!r:.40} refits and has tensors of {len(found)}")
+    return refits
 
 
 def described(part: Any) -> Any:

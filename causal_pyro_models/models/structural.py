@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import reduce
 from typing import Any, cast
 
@@ -111,10 +111,17 @@ class StructuralCausalModel(nn.Module):
             nodes[name].connect({cause: kinds[cause] for cause in self._causes[name]})
         self._nodes = nn.ModuleList(nodes[name] for name in graph.variables)
         self.imputer: Imputer | None = None  # made where the data to train on miss values
+        self.refits: tuple[StructuralCausalModel, ...] = ()  # to random halves of the data, see ``fit``; no parts of it
         self._confounders = nn.ModuleList(
             Confounder(self.confounder_dim, {m: graph.parents(m) for m in members}, self.variables, ENCODER)
             for members in self.cliques.values()
         )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """What moves or casts the model moves and casts its refits."""
+        for refit in self.refits:
+            refit._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     @property
     def nodes(self) -> dict[str, Node]:

@@ -17,9 +17,9 @@ from scipy import stats
 
 from causal_pyro_models.effects.averages import ate, att, cate, ite
 from causal_pyro_models.effects.question import Question
-from causal_pyro_models.effects.ratios import on_log_scale, quotient
-from causal_pyro_models.effects.units import difference, symmetric
-from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.effects.ratios import quotient
+from causal_pyro_models.effects.units import difference
+from causal_pyro_models.estimate import LINE, LOG, Estimate
 from causal_pyro_models.inference.abduction import abduct
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
@@ -140,9 +140,9 @@ def test_intervals_cover_at_their_level():
         question = Question("ate", inspect_model(binary), num_samples=400_000)
         everybody, treated = question.units(), question.units_given({"X": 1.0})
     cases = {
-        "ate": (everybody, 0.32, difference, symmetric),
-        "risk ratio": (everybody, 0.54 / 0.22, quotient, on_log_scale),
-        "att": (treated, 0.2 + 0.3 * (0.4 * 0.8 / 0.44), difference, symmetric),
+        "ate": (everybody, 0.32, difference, LINE),
+        "risk ratio": (everybody, 0.54 / 0.22, quotient, LOG),
+        "att": (treated, 0.2 + 0.3 * (0.4 * 0.8 / 0.44), difference, LINE),
     }
     for name, case in cases.items():
         assert coverage(*case) == pytest.approx(0.95, abs=tolerance), name
@@ -165,7 +165,7 @@ def test_autocorrelated_draws_widen_the_error():
     units = Question("ate", inspect_model(heterogeneous), num_samples=1_000).units()
     terms = units.outcomes("Y", {"X": 0.0}, {"X": 1.0})
     sticky = replace(units, noise=replace(units.noise, ess=torch.tensor([250.0])))
-    independent, dependent = (u.means(terms).effect(difference, 0.95, symmetric)[1] for u in (units, sticky))
+    independent, dependent = (u.means(terms).effect(difference, 0.95, LINE)[1] for u in (units, sticky))
     assert float(dependent) == pytest.approx(2 * float(independent))
 
 
@@ -377,7 +377,8 @@ def test_estimates_read_well():
     with pytest.raises(FrozenInstanceError):
         estimate.value = torch.zeros(())
     row = estimate.to_dataframe()
-    assert list(row.columns) == ["value", "standard_error", "lower", "upper"] and len(row) == 1
+    assert list(row.columns) == ["value", "standard_error", "lower", "upper", "doubt"] and len(row) == 1
+    assert row["doubt"].item() == "simulation"
     vector = cate(binary, ARMS, "Y", by="Z", seed=0)
     table = vector.to_dataframe()
     assert list(table["Z"]) == [0.0, 1.0] and np.allclose(table["value"], vector.value)

@@ -16,7 +16,7 @@ from scipy import stats
 from causal_pyro_models.effects.averages import ate, att, cate, ite
 from causal_pyro_models.effects.dose_response import dose_response
 from causal_pyro_models.effects.question import Question
-from causal_pyro_models.effects.ratios import odds_quotient, odds_ratio, on_log_scale, quotient, risk_ratio
+from causal_pyro_models.effects.ratios import odds_quotient, odds_ratio, quotient, risk_ratio
 from causal_pyro_models.errors import (
     AbductionError,
     CausalError,
@@ -27,6 +27,7 @@ from causal_pyro_models.errors import (
     QueryError,
     UnknownVariableError,
 )
+from causal_pyro_models.estimate import LOG
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.program import inspect_model
 from causal_pyro_models.scm import zoo
@@ -110,7 +111,7 @@ def test_log_scale_intervals_cover_in_small_samples(size):
     terms = units.outcomes("Y", {"X": 0.0}, {"X": 1.0}).reshape(replications, size, 1, 2)
     truths = {quotient: treated / control, odds_quotient: treated / (1 - treated) / control * (1 - control)}
     for effect, truth in truths.items():
-        ends = [units.means(part).effect(effect, 0.95, on_log_scale)[2] for part in terms]
+        ends = [units.means(part).effect(effect, 0.95, LOG)[2] for part in terms]
         covered = sum(bool(low <= truth <= high) for low, high in ends) / replications
         assert covered == pytest.approx(0.95, abs=4.9 * math.sqrt(0.95 * 0.05 / replications) + 0.01), effect
 
