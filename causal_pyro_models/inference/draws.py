@@ -28,7 +28,7 @@ class Draws(Mapping[str, torch.Tensor]):
         sites: the values, by site.
         event_dims: how many dimensions on the right belong to a single value, by site.
         num_draws: the number of posterior draws, or None.
-        weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
+        log_weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
 
@@ -47,7 +47,7 @@ class Draws(Mapping[str, torch.Tensor]):
     sites: Mapping[str, torch.Tensor]
     event_dims: Mapping[str, int]
     num_draws: int | None = None
-    weights: torch.Tensor | None = None
+    log_weights: torch.Tensor | None = None
     ess: torch.Tensor | None = None
     pareto_k: torch.Tensor | None = None
 
@@ -73,12 +73,11 @@ class Draws(Mapping[str, torch.Tensor]):
             rows.append(f"  Pareto k-hat: {self.pareto_k.max():.2f} (highest of {self.pareto_k.numel()})")
         return f"{type(self).__name__}(\n" + "\n".join(rows) + "\n)"
 
-    @property
-    def log_weights(self) -> torch.Tensor:
-        """Normalised log weights of the draws; equal ones where the draws are exact."""
-        if self.weights is not None:
-            return self.weights
-        return torch.full((self.num_draws or 1,), -math.log(self.num_draws or 1))
+    def shares(self) -> torch.Tensor:
+        """The probability of each draw, ``(draws, units)`` or ``(draws,)``; equal ones where there are no weights."""
+        if self.log_weights is not None:
+            return self.log_weights.exp()
+        return torch.full((self.num_draws or 1,), 1 / (self.num_draws or 1))
 
     def mean(self, name: str) -> torch.Tensor:
         """Posterior mean of a site, ``(units, *event)``."""
@@ -117,7 +116,7 @@ class Draws(Mapping[str, torch.Tensor]):
                 f"{name!r} has a single exact draw, so there is no distribution to summarise: pass num_samples."
             )
         value = value if value.dtype.is_floating_point else value.to(torch.get_default_dtype())
-        weight = self.log_weights.to(value).exp()
+        weight = self.shares().to(value)
         return value, weight.reshape(weight.shape + (1,) * (value.dim() - weight.dim()))
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -136,8 +135,8 @@ class Draws(Mapping[str, torch.Tensor]):
         columns: dict[str, Any] = {"draw": index // units, "unit": index % units}
         if self.num_draws is None:
             del columns["draw"]
-        if self.weights is not None:
-            weight = self.weights.exp()
+        if self.log_weights is not None:
+            weight = self.log_weights.exp()
             columns["weight"] = (weight if weight.dim() == 2 else weight[:, None]).expand(draws, units).flatten()
         for name, value in self.sites.items():
             _check_column(name, columns)
