@@ -191,7 +191,7 @@ class Estimate:
         level: the probability of the interval.
         draws: what the value is the mean of, ``(draws,)`` or ``(draws, n)``: posterior draws of the effect, or the
             effects of simulated units (for a ratio of means its linearisation). Of a model with refits: their values.
-        weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, n)``; None where all are equal.
+        log_weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, n)``; None where all are equal.
         bounds: lower and upper bound over all couplings of the noise that the model's own distributions allow; None
             where the effect does not depend on the coupling, or no bounds are known.
         over: what the labels are values of; None for a scalar.
@@ -213,7 +213,7 @@ class Estimate:
     interval: tuple[torch.Tensor, torch.Tensor]
     level: float = 0.95
     draws: torch.Tensor | None = None
-    weights: torch.Tensor | None = None
+    log_weights: torch.Tensor | None = None
     bounds: tuple[torch.Tensor, torch.Tensor] | None = None
     over: str | None = None
     labels: tuple[Any, ...] = ()

@@ -71,7 +71,7 @@ class Ensemble:
         margin = self.margin(draws, whole.standard_error)
         ends = whole.value - margin, whole.value + margin
         return replace(
-            whole, standard_error=margin / self.quantile, interval=ends, level=LEVEL, draws=draws, weights=None
+            whole, standard_error=margin / self.quantile, interval=ends, level=LEVEL, draws=draws, log_weights=None
         )
 
     def worlds(

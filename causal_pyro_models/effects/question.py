@@ -286,7 +286,7 @@ def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
         standard_error=(values.var(0) + whole.standard_error.square()).sqrt(),
         interval=scale.about(whole.value, below, above),
         draws=values,
-        weights=None,
+        log_weights=None,
         doubt=replace(whole.doubt, data=True, refits=len(refits)),
     )
 

@@ -146,7 +146,7 @@ class Units:
 
     def each(self, terms: torch.Tensor) -> Means:
         """Terms ``(draws, units, k)`` as they are, every unit by itself."""
-        return Means(terms, self.noise.weights, self.posterior, self._inflation())
+        return Means(terms, self.noise.log_weights, self.posterior, self._inflation())
 
     def means(self, terms: torch.Tensor) -> Means:
         """Means of terms ``(draws, units, k)`` over the units of each draw.
@@ -154,7 +154,7 @@ class Units:
         Where units have weights of their own, which they have only where they are independent, each is resampled by
         them, so that every draw holds for all units together.
         """
-        log_weights = self.noise.weights
+        log_weights = self.noise.log_weights
         if log_weights is not None and log_weights.dim() > 1:
             log_weights = log_weights.reshape(len(log_weights), -1)
             if log_weights.shape[1] == 1:
@@ -167,6 +167,6 @@ class Units:
     def _inflation(self) -> torch.Tensor:
         """By how much the dependence of draws widens the standard error; weights account for themselves."""
         ess, count = self.noise.ess, self.noise.num_draws
-        if self.noise.weights is not None or ess is None or count is None:
+        if self.noise.log_weights is not None or ess is None or count is None:
             return torch.ones(())
         return (count / ess.double()).sqrt().clamp(min=1.0)

@@ -232,11 +232,11 @@ def _log_likelihood(
 
 def _thinned(value: torch.Tensor, noise: Draws, ranked: int) -> torch.Tensor:
     """Draws of equal weight, ``num_ranked`` of them: resampled by weight, or spread evenly over all."""
-    if noise.weights is None:
+    if noise.log_weights is None:
         return value[torch.linspace(0, len(value) - 1, ranked).round().long()]
-    weights = noise.weights.exp().reshape(len(noise.weights), -1)
+    weights = noise.log_weights.exp().reshape(len(noise.log_weights), -1)
     index = torch.multinomial(weights.T, ranked, replacement=True).T
-    if noise.weights.dim() == 1:
+    if noise.log_weights.dim() == 1:
         return value[index[:, 0]]
     return value.gather(0, index.reshape(index.shape + (1,) * (value.dim() - 2)).expand(ranked, *value.shape[1:]))
 

@@ -132,7 +132,7 @@ def _of_draws(result: Draws) -> Diagnosis:
         values = {**result.parameters, **result.sites}
         split = {n: v.detach().cpu().numpy().reshape(result.chains, -1, *v.shape[1:]) for n, v in values.items()}
         return _of_chains(split, sum(result.divergences))
-    if result.weights is not None and result.ess is not None and result.pareto_k is not None:
+    if result.log_weights is not None and result.ess is not None and result.pareto_k is not None:
         return _of_weights(result.ess.cpu().numpy(), result.pareto_k.cpu().numpy(), draws)
     dependent = result.ess is not None and bool(((result.ess - draws).abs() > 1e-3 * draws).any())
     reasons = ["the draws come from Markov chains that they do not record: diagnose the noise from abduct"]

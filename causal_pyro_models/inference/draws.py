@@ -29,7 +29,7 @@ class Draws(Mapping[str, torch.Tensor]):
         sites: the values, by site.
         event_dims: how many dimensions on the right belong to a single value, by site.
         num_draws: the number of posterior draws, or None.
-        weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
+        log_weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
         parts: of a model with refits, the answer of the fit to all data and that of each refit. The values are those of
@@ -51,7 +51,7 @@ class Draws(Mapping[str, torch.Tensor]):
     sites: Mapping[str, torch.Tensor]
     event_dims: Mapping[str, int]
     num_draws: int | None = None
-    weights: torch.Tensor | None = None
+    log_weights: torch.Tensor | None = None
     ess: torch.Tensor | None = None
     pareto_k: torch.Tensor | None = None
     parts: tuple[Draws, ...] = ()
@@ -78,12 +78,11 @@ class Draws(Mapping[str, torch.Tensor]):
             rows.append(f"  Pareto k-hat: {self.pareto_k.max():.2f} (highest of {self.pareto_k.numel()})")
         return f"{type(self).__name__}(\n" + "\n".join(rows) + "\n)"
 
-    @property
-    def log_weights(self) -> torch.Tensor:
-        """Normalised log weights of the draws; equal ones where the draws are exact."""
-        if self.weights is not None:
-            return self.weights
-        return torch.full((self.num_draws or 1,), -math.log(self.num_draws or 1))
+    def shares(self) -> torch.Tensor:
+        """The probability of each draw, ``(draws, units)`` or ``(draws,)``; equal ones where there are no weights."""
+        if self.log_weights is not None:
+            return self.log_weights.exp()
+        return torch.full((self.num_draws or 1,), 1 / (self.num_draws or 1))
 
     def mean(self, name: str) -> torch.Tensor:
         """Posterior mean of a site, ``(units, *event)``."""
@@ -158,7 +157,7 @@ class Draws(Mapping[str, torch.Tensor]):
                 f"{name!r} has a single exact draw, so there is no distribution to summarise: pass num_samples."
             )
         value = value if value.dtype.is_floating_point else value.to(torch.get_default_dtype())
-        weight = self.log_weights.to(value).exp()
+        weight = self.shares().to(value)
         return value, weight.reshape(weight.shape + (1,) * (value.dim() - weight.dim()))
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -177,8 +176,8 @@ class Draws(Mapping[str, torch.Tensor]):
         columns: dict[str, Any] = {"draw": index // units, "unit": index % units}
         if self.num_draws is None:
             del columns["draw"]
-        if self.weights is not None:
-            weight = self.weights.exp()
+        if self.log_weights is not None:
+            weight = self.log_weights.exp()
             columns["weight"] = (weight if weight.dim() == 2 else weight[:, None]).expand(draws, units).flatten()
         for name, value in self.sites.items():
             _check_column(name, columns)
@@ -257,16 +256,16 @@ class Noise(Draws):
 def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
     """The attributes of the draws of a mixture: those of the refits, one after the other, and all of them as parts."""
     counts = [part.num_draws or 1 for part in refits]
-    weights = None
-    if any(part.weights is not None for part in refits):
-        shares = [part.log_weights + math.log(count / sum(counts)) for part, count in zip(refits, counts, strict=True)]
-        weights = torch.cat(shares)
+    log_weights = None
+    if any(part.log_weights is not None for part in refits):
+        shares = [part.shares().log() + math.log(n / sum(counts)) for part, n in zip(refits, counts, strict=True)]
+        log_weights = torch.cat(shares)
     known = all(part.ess is not None for part in refits)
     return {
         "sites": {name: torch.cat([_rows(part, part[name]) for part in refits]) for name in refits[0]},
         "event_dims": refits[0].event_dims,
         "num_draws": sum(counts),
-        "weights": weights,
+        "log_weights": log_weights,
         "ess": torch.stack([part.ess for part in refits if part.ess is not None]).sum(0) if known else None,
         "pareto_k": None if refits[0].pareto_k is None else torch.stack([_k(part) for part in refits]).amax(0),
         "parts": (whole, *refits),

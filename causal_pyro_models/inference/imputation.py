@@ -51,7 +51,7 @@ class Imputation(Draws):
         import pandas as pd
 
         with seeded(seed):
-            chosen = torch.distributions.Categorical(logits=self.log_weights.T).sample()
+            chosen = torch.distributions.Categorical(self.shares().T).sample()
         units = torch.arange(chosen.shape[-1])
         decoded = {
             name: kind.decode(self[name][chosen.to(self[name].device), units.to(self[name].device)])

@@ -176,11 +176,11 @@ class _Layout:
                 dims[-1] = "unit"
             values = value if draws.num_draws is not None else value[None]
             dims += [f"{name}_dim_{i}" for i in range(values.dim() - 1 - len(batch))]
-            if draws.weights is not None and len(batch) >= draws.weights.dim() - 1:
-                values = self.resampled(values, draws.weights)
+            if draws.log_weights is not None and len(batch) >= draws.log_weights.dim() - 1:
+                values = self.resampled(values, draws.log_weights)
             variables[name] = dims, values
         group = self.group(variables, self.chains if draws.num_draws == self.draws else 1)
-        if draws.weights is not None:
+        if draws.log_weights is not None:
             group.attrs["resampled"] = RESAMPLED.format(self.seed)
         return group.assign_attrs(kind=_kind(draws)) if isinstance(draws, Noise) else group
 
@@ -195,14 +195,14 @@ class _Layout:
 
     def statistics(self, noise: Noise) -> xr.Dataset:
         """What the sampler says of its draws."""
-        if noise.weights is None:
+        if noise.log_weights is None:
             group = self.group({}, noise.chains)
             return group.assign(divergences=("chain", list(noise.divergences))) if noise.divergences else group
-        unit = ["unit"] * (noise.weights.dim() - 1)
-        group = self.group({"weight": (unit, self.resampled(noise.weights.exp(), noise.weights))}, noise.chains)
+        unit = ["unit"] * (noise.log_weights.dim() - 1)
+        group = self.group({"weight": (unit, self.resampled(noise.log_weights.exp(), noise.log_weights))}, noise.chains)
         for name, value in (("ess", noise.ess), ("pareto_k", noise.pareto_k)):
             if value is not None:
-                group[name] = unit, _array(value).reshape(noise.weights.shape[1:])
+                group[name] = unit, _array(value).reshape(noise.log_weights.shape[1:])
         return group
 
     def observed(self, data: Arrays) -> xr.Dataset:
@@ -245,7 +245,7 @@ def _batch(draws: Draws, name: str, value: torch.Tensor) -> torch.Size:
 
 
 def _kind(noise: Noise) -> str:
-    if noise.weights is not None:
+    if noise.log_weights is not None:
         return WEIGHTED
     return MARKOV_CHAINS if noise.chains > 1 or noise.divergences else INDEPENDENT
 

@@ -194,7 +194,7 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
                 program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
             )
         values = _values(program, trace, noise.num_draws, is_variable)
-        result[name] = Draws(*values, noise.num_draws, noise.weights, noise.ess, noise.pareto_k)
+        result[name] = Draws(*values, noise.num_draws, noise.log_weights, noise.ess, noise.pareto_k)
     return Worlds(result, noise)
 
 

@@ -16,7 +16,7 @@ from causal_pyro_models.models.version_2 import upgraded, upgraded_tensors
 from causal_pyro_models.storage import read_file, write_file
 
 FORMAT = "causal_pyro_models.save"
-VERSION = 4
+VERSION = 3
 _REFIT = "refit "
 LARGEST = 1_000_000  # size that a description may ask for
 

@@ -123,8 +123,8 @@ def coverage(units, truth, effect, interval, replications=1_000):
     size, count = len(terms) // replications, 0
     for part in (slice(i * size, (i + 1) * size) for i in range(replications)):
         noise = units.noise
-        if noise.weights is not None:
-            noise = replace(noise, weights=noise.weights[part] - noise.weights[part].logsumexp(0))
+        if noise.log_weights is not None:
+            noise = replace(noise, log_weights=noise.log_weights[part] - noise.log_weights[part].logsumexp(0))
         _, _, (low, high), _ = replace(units, noise=noise).means(terms[part]).effect(effect, 0.95, interval)
         count += bool(low <= truth <= high)
     return count / replications
@@ -294,7 +294,7 @@ def test_partial_evidence_gives_the_posterior_of_the_effect():
     assert float(together.value) == pytest.approx(1.5, abs=0.03)
     assert float(together.standard_error) == pytest.approx((0.5 / 3) ** 0.5, rel=0.05)
     alone = ate(heterogeneous, ARMS, "Y", evidence={"X": 2.0}, method=method, num_samples=20_000, seed=0)
-    assert float(alone.value) == pytest.approx(2.0, abs=0.05) and alone.weights is not None
+    assert float(alone.value) == pytest.approx(2.0, abs=0.05) and alone.log_weights is not None
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def gaussian_misses(world, law):
     misses = []
     for name in law.names:
         x = world[name].double()
-        w = world.log_weights.double().exp()
+        w = world.shares().double()
         w = w.reshape(w.shape + (1,) * (x.dim() - w.dim()))
         mean = (w * x).sum(0)
         square = (x - mean).square()
@@ -83,7 +83,7 @@ def discrete_misses(world, law, unit=0, least=0.01):
     States less likely than ``least`` are held to be drawn at all only where they are possible.
     """
     states = torch.stack([world[name][:, unit].long() for name in law.names], -1)
-    weights = world.log_weights.double().exp()
+    weights = world.shares().double()
     weights = weights[:, unit] if weights.dim() > 1 else weights
     possible = {tuple(state) for state in law.states.tolist()}
     misses = [state for state in set(map(tuple, states[weights > 0].tolist())) if state not in possible]

@@ -73,7 +73,7 @@ def test_hidden_sites_that_the_evidence_does_not_bear_on_are_drawn_from_their_pr
         assert (noise[name].mean(0).abs() < 4 * error).all()
         assert ((noise[name].var(0) - 1.0).abs() < 4 * math.sqrt(2) * error).all()
     alone = abduct(hidden_mean, {"Z": [0.0]}, num_samples=DRAWS, seed=0)
-    assert alone.weights is None
+    assert alone.log_weights is None
     assert abs(float(alone.mean("U_X"))) < 4 * math.sqrt(1 / DRAWS)
 
 
@@ -100,7 +100,7 @@ def test_a_factor_is_evidence_with_other_evidence_and_without():
         counterfactual(model, {}, {"W": 0.0})
     estimate = ate(model, {"W": (0.0, 1.0)}, "Z", method=ImportanceSampling(), seed=0)
     assert float(estimate.value) == 0.0
-    assert estimate.weights is not None
+    assert estimate.log_weights is not None
 
 
 # Weights ---------------------------------------------------------------------------------------------------------
@@ -110,10 +110,10 @@ def test_weights_are_the_likelihood_smoothed_by_pareto():
     noise = abduct(hidden_mean, {"X": [2.0, -1.0]}, ImportanceSampling(), 2_000, seed=0)
     likelihood = stats.norm.logpdf([2.0, -1.0], noise["U_Z"].double().numpy())
     smoothed, k = arviz.psislw(likelihood.T)
-    np.testing.assert_allclose(noise.weights.T, smoothed, atol=1e-4)
+    np.testing.assert_allclose(noise.log_weights.T, smoothed, atol=1e-4)
     np.testing.assert_allclose(noise.pareto_k, k, atol=1e-3)
     np.testing.assert_allclose(noise.ess, 1 / np.exp(2 * smoothed).sum(1), rtol=1e-3)
-    torch.testing.assert_close(noise.weights.exp().sum(0), torch.ones(2))
+    torch.testing.assert_close(noise.log_weights.exp().sum(0), torch.ones(2))
 
 
 @pytest.mark.parametrize(("shift", "widening"), [(0.0, 1.5), (0.5, 1.5), (-0.5, 2.0)])
@@ -137,16 +137,16 @@ def test_weights_travel_with_every_result():
     result = worlds(hidden_mean, noise, {"one": {"X": 1.0}, "two": {}})
     direct = counterfactual(hidden_mean, {"X": [1.0, -2.0]}, {"X": 1.0}, ImportanceSampling(), 2_000, seed=0)
     for draws in (*result.values(), direct):
-        assert draws.weights.shape == (2_000, 2)
+        assert draws.log_weights.shape == (2_000, 2)
         assert draws.pareto_k.shape == draws.ess.shape == (2,)
-        assert torch.equal(draws.weights, noise.weights)
+        assert torch.equal(draws.log_weights, noise.log_weights)
         assert torch.equal(draws.ess, noise.ess)
         assert torch.equal(draws.pareto_k, noise.pareto_k)
     exact = abduct(hidden_mean, {"Z": [0.0, 1.0], "X": [1.0, 2.0]}, num_samples=7)
-    assert exact.weights is None
+    assert exact.log_weights is None
     assert exact.pareto_k is None
     assert exact.ess.tolist() == [7.0, 7.0]
-    torch.testing.assert_close(exact.log_weights.exp(), torch.full((7,), 1 / 7))
+    torch.testing.assert_close(exact.shares(), torch.full((7,), 1 / 7))
 
 
 @pytest.mark.filterwarnings(QUIET)
@@ -211,7 +211,7 @@ def test_weights_of_units_that_share_something_are_joint():
 
     x = torch.tensor([[1.0, 2.0, 0.0], [-1.0, 0.5, -1.0]])
     noise = abduct(model, {"X": x}, ImportanceSampling(), 50_000, seed=0)
-    assert noise.weights.shape == (50_000,)
+    assert noise.log_weights.shape == (50_000,)
     assert noise.ess.shape == noise.pareto_k.shape == (1,)
     truth = x.sum(1) / 4
     assert noise["U_G"].shape[:2] == (50_000, 2)
@@ -228,10 +228,10 @@ def test_units_of_a_plate_have_weights_of_their_own():
 
     x = [1.0, -2.0, 0.0]
     noise = abduct(model, {"X": x}, ImportanceSampling(), DRAWS, seed=0)
-    assert noise.weights.shape == (DRAWS, 3)
+    assert noise.log_weights.shape == (DRAWS, 3)
     assert not posterior_misses(noise, np.array(x))
     guided = abduct(model, {"X": x}, InPlate(), DRAWS, seed=0)
-    assert guided.weights.shape == (DRAWS, 3)
+    assert guided.log_weights.shape == (DRAWS, 3)
     assert not posterior_misses(guided, np.array(x))
 
 
@@ -318,7 +318,7 @@ def test_float64_models_are_answered_in_float64():
     exact = counterfactual(double, evidence, {"X": 1.0, "B": 0.0})
     assert abs(float(exact["Y"]) - 1.4) < 1e-15
     noise = abduct(double, {"X": [0.3, -1.0], "Y": [1.7, 0.0]}, ImportanceSampling(), DRAWS, seed=0)
-    assert noise["U_Z"].dtype == noise.weights.dtype == torch.float64
+    assert noise["U_Z"].dtype == noise.log_weights.dtype == torch.float64
     law = zoo.LinearGaussianSCM({("U_Z", "X"): 1.0}, {"U_Z": 1.0, "X": 1.0}).conditional({"X": np.array([0.3, -1.0])})
     only_x = abduct(double, {"X": [0.3, -1.0]}, ImportanceSampling(), DRAWS, seed=0)
     assert not gaussian_misses(only_x, law.marginal(["U_Z"]))
@@ -363,8 +363,8 @@ def test_one_seed_gives_one_result_by_every_method(name):
     for site in ("Z", "V", "W"):
         assert torch.equal(one[site], again[site])
         assert not torch.equal(one[site], other[site])
-    if one.weights is not None:
-        assert torch.equal(one.weights, again.weights)
+    if one.log_weights is not None:
+        assert torch.equal(one.log_weights, again.log_weights)
     torch.randn(1)
     assert torch.equal(ask(seed=3)["Z"], one["Z"])
 

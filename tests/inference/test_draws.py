@@ -92,10 +92,10 @@ def test_weights_of_a_draw_hold_for_all_its_units_and_parts():
 
 def test_summaries_of_a_result_use_its_weights():
     world = counterfactual(model, EVIDENCE, {"X": 0.0}, ImportanceSampling(), 3_000, seed=0)
-    weight = world.weights.exp()
+    weight = world.log_weights.exp()
     torch.testing.assert_close(world.mean("Z"), (weight * world["Z"]).sum(0))
     assert not torch.allclose(world.mean("Z"), world["Z"].mean(0), atol=0.05)
-    equal = replace(world, weights=None)
+    equal = replace(world, log_weights=None)
     torch.testing.assert_close(equal.mean("Z"), world["Z"].mean(0))
     torch.testing.assert_close(equal.std("Z"), world["Z"].std(0, correction=0))
 
@@ -132,7 +132,7 @@ def test_the_table_of_noise():
         row = frame[(frame["draw"] == draw) & (frame["unit"] == unit)].iloc[0]
         assert row["U_Z"] == float(noise["U_Z"][draw, unit])
         assert row["U_V[2]"] == float(noise["U_V"][draw, unit, 2])
-        assert row["weight"] == pytest.approx(float(noise.weights[draw, unit].exp()))
+        assert row["weight"] == pytest.approx(float(noise.log_weights[draw, unit].exp()))
     of_units = frame.groupby("unit")
     np.testing.assert_allclose(of_units["weight"].sum(), 1.0, rtol=1e-5)
     means = of_units.apply(lambda rows: (rows["weight"] * rows["U_Z"]).sum(), include_groups=False)
@@ -190,6 +190,6 @@ def test_sites_that_no_table_can_hold_together_are_refused():
     draws = sample(named, 3, seed=0)
     assert list(draws.to_dataframe().columns) == ["unit", "weight", "world"]
     with pytest.raises(QueryError, match="'weight' has the name of another column"):
-        replace(draws, num_draws=3, weights=torch.zeros(3)).to_dataframe()
+        replace(draws, num_draws=3, log_weights=torch.zeros(3)).to_dataframe()
     with pytest.raises(QueryError, match="'world' has the name of another column"):
         worlds(named, dict(draws), {"one": {}}).to_dataframe()

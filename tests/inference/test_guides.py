@@ -64,7 +64,7 @@ def test_guides_that_draw_units_together_are_weighted_together(kind):
     """One weight for a draw of all units; weighted unit by unit, the exact family would not come close."""
     scm, evidence = zoo.linear.confounded(), {"X": np.array([1.0, -1.0, 2.0, 0.0]), "Y": np.array([0.0, 1.0, 3.0, 0.0])}
     noise = abduct(scm, evidence, train(scm, evidence, kind), DRAWS, seed=0)
-    assert noise.weights.shape == (DRAWS,)
+    assert noise.log_weights.shape == (DRAWS,)
     assert noise.ess.shape == noise.pareto_k.shape == (1,)
     assert float(noise.ess) > DRAWS / 2
     for do in ({}, {"X": 0.0}):
@@ -110,7 +110,7 @@ def test_guides_over_noise_that_is_not_real(build):
     noise = abduct(exponential_scale, {"X": [0.5]}, guide, 40_000, seed=0)
     assert float(noise.ess) > 4_000
     assert bool((noise["U_S"] > 0).all())
-    u, w = noise["U_S"][:, 0].double(), noise.weights.reshape(40_000, -1)[:, 0].double().exp()
+    u, w = noise["U_S"][:, 0].double(), noise.log_weights.reshape(40_000, -1)[:, 0].double().exp()
     mean = float(w @ u)
     assert abs(mean - 2 / 1.5) < 4 * float((w * (u - mean)).square().sum().sqrt())
     variance = float(w @ (u - mean).square())
@@ -131,7 +131,7 @@ def test_amortised_guides_over_vectors():
     assert float(noise.ess.min()) > DRAWS / 2
     error = 4 * noise.std("U_Z") / noise.ess[:, None].sqrt()
     assert bool(((noise.mean("U_Z") - torch.tensor([[1.0, 1.0], [-0.5, -0.5]])).abs() < error).all())
-    weight = noise.weights[:, 0].exp()
+    weight = noise.log_weights[:, 0].exp()
     across = (noise["U_Z"][:, 0, 0] - noise["U_Z"][:, 0, 1]) / math.sqrt(2)
     assert abs(float(weight @ across.square()) - 1.0) < 4 * math.sqrt(2 / float(noise.ess[0]))
 

@@ -68,7 +68,7 @@ def test_draws_are_of_the_posterior(trained):
 def test_the_same_seed_draws_the_same(trained):
     data = gaps(50, seed=2)
     a, b = (impute(trained, data, 10, seed=5) for _ in range(2))
-    assert torch.equal(a["X"], b["X"]) and torch.equal(a.weights, b.weights)
+    assert torch.equal(a["X"], b["X"]) and torch.equal(a.log_weights, b.log_weights)
     assert a.table(seed=1).equals(b.table(seed=1))
 
 
@@ -153,7 +153,7 @@ def test_the_posterior_of_labels_is_that_of_enumeration_and_comes_back_as_labels
     density = model.log_prob({"A": every[:, 0], "B": every[:, 1].long(), "C": batch.values["C"].expand(6)})
     share = density.detach().softmax(0)
     got = torch.stack([(drawn["A"][:, 0] == a) & (drawn["B"][:, 0] == b) for a, b in every]).double()
-    got = got @ drawn.weights[:, 0].exp().double()
+    got = got @ drawn.log_weights[:, 0].exp().double()
     assert (got - share).abs().max() < 5 * 0.5 / 20_000**0.5 * 2  # weights double the error at most
     table = drawn.table(seed=0)
     assert table["A"][1] == "yes" and table["B"].isin(["x", "y", "z"]).all() and table["C"].tolist() == [1, 0]

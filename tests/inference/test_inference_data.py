@@ -101,7 +101,7 @@ def test_each_draw_keeps_its_weight():
     data = to_inference_data(posterior=noise)
     weight, drawn = data.sample_stats["weight"].values[0], data.posterior["U_Z"].values[0]
     for unit in range(3):
-        of = dict(zip(noise["U_Z"][:, unit].tolist(), noise.weights[:, unit].exp().tolist(), strict=True))
+        of = dict(zip(noise["U_Z"][:, unit].tolist(), noise.log_weights[:, unit].exp().tolist(), strict=True))
         np.testing.assert_allclose(weight[:, unit], [of[u] for u in drawn[:, unit].tolist()])
 
 

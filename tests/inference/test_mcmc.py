@@ -33,7 +33,7 @@ def test_the_hidden_confounder_of_a_treatment():
     for do in ({"X": 0.0}, {"X": lambda x: x + 1.0}, {"U": 1.0}):
         world = counterfactual(scm, noise, do)
         assert not chain_misses(world, scm.counterfactual(evidence, do), chains=4)
-    assert world.weights is None
+    assert world.log_weights is None
     assert world.pareto_k is None
     assert torch.equal(world.ess, noise.ess)
     assert (noise.chains, noise.divergences) == (4, (0, 0, 0, 0))

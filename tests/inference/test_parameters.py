@@ -39,13 +39,13 @@ METHODS = {"importance sampling": by_importance, "a guide": by_guide, "NUTS": by
 def misses(noise, draws, truth):
     """Whether the mean or variance of ``(draws,)`` is more than 4 standard errors off that of a law of SciPy."""
     draws = draws.double()
-    weight = noise.log_weights.double().reshape(len(draws), -1)[:, 0].exp()
+    weight = noise.shares().double().reshape(len(draws), -1)[:, 0]
     mean = float(weight @ draws)
     square = (draws - mean).square()
     found = []
     for what, values, exact in (("mean", draws, truth.mean()), ("variance", square, truth.var())):
         value = float(weight @ values)
-        if noise.weights is None:
+        if noise.log_weights is None:
             error = float(chain_error(values, CHAINS))
         else:
             error = float((weight * (values - value)).square().sum().sqrt())

@@ -97,14 +97,14 @@ def _bound(subject: Subject) -> Findings:
         raise LeftOut("the model has hidden noise and is no StructuralCausalModel")
     values = {name: value.expand(REPLICATES, *value.shape) for name, value in subject.evidence.items()}
     with pyro.validation_enabled(False):
-        weights = _log_weights(subject)
+        log_weights = _log_weights(subject)
         own = -_summed(model.unit_losses(values, {}, 1.0, pointwise=True))
         bound = -_summed(model.unit_losses(values, {}, 1.0))
-    density = weights.logsumexp(0) - math.log(REPLICATES)
+    density = log_weights.logsumexp(0) - math.log(REPLICATES)
     found = Evidence()
     failure = "the losses of one draw are not minus its log importance weight"
-    found.deviate(_deviate(own.mean(1), weights.mean(1), weights.mean()), failure)
-    above = _deviate(bound.mean(1), weights.mean(1), density.mean())
+    found.deviate(_deviate(own.mean(1), log_weights.mean(1), log_weights.mean()), failure)
+    above = _deviate(bound.mean(1), log_weights.mean(1), density.mean())
     failure = "the losses are less than minus the log density by importance sampling"
     found.add(float(scipy.special.ndtr(-above)), failure)
     yield from found.findings()

@@ -177,8 +177,8 @@ def _mixture_of_normals(distribution: dist.MixtureOfDiagNormals) -> Mechanism:
     scale = distribution.coord_scale
     scale = scale if isinstance(distribution, dist.MixtureOfDiagNormals) else scale.unsqueeze(-2)
     components = dist.Normal(locs, scale.expand_as(locs)).to_event(1)
-    weights = torch.log_softmax(distribution.component_logits.double(), -1).expand(components.batch_shape)
-    return mixture_mechanism(distribution, weights, components)
+    log_weights = torch.log_softmax(distribution.component_logits.double(), -1).expand(components.batch_shape)
+    return mixture_mechanism(distribution, log_weights, components)
 
 
 @mechanism.register(Mixture)
