@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from causal_pyro_models.cli.ensemble import Ensemble
 from causal_pyro_models.cli.report import Report, between, digits_for, number
 from causal_pyro_models.cli.study import SIMULATED, Event, Levels, Request, Study, events, label, reached, shown
 from causal_pyro_models.data import Continuous
@@ -57,9 +56,7 @@ def effects(study: Study, question: Request, report: Report) -> dict[str, Estima
 
 def _effect(study: Study, event: Event, do: Levels, control: Levels | None) -> Estimate:
     treatment = {name: (_as_it_is if control is None else control[name], value) for name, value in do.items()}
-    return study.ensemble.estimate(
-        lambda model: ate(model, treatment, event.outcome, num_samples=SIMULATED, seed=study.seed)
-    )
+    return ate(study.model, treatment, event.outcome, num_samples=SIMULATED, seed=study.seed)
 
 
 def _as_it_is(x: torch.Tensor) -> torch.Tensor:
@@ -113,7 +110,7 @@ def _curves(study: Study, question: Request, report: Report) -> dict[str, Estima
     grid, found = torch.linspace(low, high, POINTS).tolist(), {}
     moved = reached(study, question)
     for event in events([outcome for outcome in question.outcomes if outcome in moved], study.variables):
-        curve = _curve(study.ensemble, name, grid, event, study.seed)
+        curve = dose_response(study.model, {name: grid}, event.outcome, num_samples=SIMULATED, seed=study.seed)
         file = f"dose_response_{event.name}" + ("" if event.code is None else f"_{event.code}")
         drawn = plot_dose_response(curve, event.text)
         drawn.set_ylabel(event.average)
@@ -123,9 +120,3 @@ def _curves(study: Study, question: Request, report: Report) -> dict[str, Estima
         )
         found[f"{event.average} under do({name} = x)"] = curve
     return found
-
-
-def _curve(ensemble: Ensemble, name: str, grid: list[float], event: Event, seed: int) -> Estimate:
-    return ensemble.estimate(
-        lambda model: dose_response(model, {name: grid}, event.outcome, num_samples=SIMULATED, seed=seed)
-    )

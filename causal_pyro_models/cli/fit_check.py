@@ -27,7 +27,7 @@ def check_fit(study: Study, report: Report) -> None:
     _likelihood(study, report)
     _marginals(study, report, sampled)
     _correlations(study, report, sampled)
-    if not study.ensemble.result.steps:
+    if not study.result.steps:
         report.text(
             "No step of training was taken: no variable's noise depends on its causes, so the regressions that the "
             "flow starts from are all there is to find."
@@ -37,7 +37,7 @@ def check_fit(study: Study, report: Report) -> None:
         f"Loss in the course of training. What is called held out here is a tenth of the {len(study.train)} "
         f"{study.row}s, set aside to choose the step whose weights are kept."
     )
-    report.figure(plot_fit_history(study.ensemble.result), "fit", caption)
+    report.figure(plot_fit_history(study.result), "fit", caption)
 
 
 def _likelihood(study: Study, report: Report) -> None:

@@ -19,10 +19,11 @@ from causal_pyro_models.cli.posterior import write_posterior
 from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.sachs import compare_interventions
 from causal_pyro_models.cli.single_rows import DRAWS, exact, single_rows
-from causal_pyro_models.cli.study import Request, Settings, Study, fit_study, shown
+from causal_pyro_models.cli.study import LEVEL, Request, Settings, Study, fit_study, shown
 from causal_pyro_models.data import Continuous, Labelled, Variable
 from causal_pyro_models.datasets import sachs
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.inference.mixtures import student
 from causal_pyro_models.models import CausalFlow
 from causal_pyro_models.plots import plot_graph
 
@@ -161,7 +162,7 @@ def _assumptions(report: Report, graph: CausalGraph, caption: str) -> None:
 
 
 def _how_sure(report: Report, study: Study) -> None:
-    refits, quantile = len(study.ensemble.refits), study.ensemble.quantile
+    refits, quantile = len(study.refits), student(LEVEL, len(study.refits))
     report.heading("How sure is this?")
     report.text(
         f"**Where the intervals come from.** The same model was fitted again {refits} times, each time to a random "
@@ -188,7 +189,7 @@ def _how_sure(report: Report, study: Study) -> None:
 
 
 def _draws(study: Study) -> str:
-    refits = len(study.ensemble.refits)
+    refits = len(study.refits)
     if exact(study):
         return f"a draw is a refit ({refits} of them)"
     return (

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 
 from causal_pyro_models.cli.report import Report, between, number
-from causal_pyro_models.cli.study import SIMULATED, Study
+from causal_pyro_models.cli.study import LEVEL, SIMULATED, Study
 from causal_pyro_models.datasets import Sachs
 from causal_pyro_models.evaluation import agreement, shifts
+from causal_pyro_models.inference.mixtures import student
 from causal_pyro_models.inference.prediction import worlds
 from causal_pyro_models.models import CausalFlow
 from causal_pyro_models.plots import plot_interventions
@@ -83,9 +84,9 @@ def compare_interventions(study: Study, cells: Sachs, report: Report) -> None:
 def _compared(study: Study, cells: Sachs, read: Mapping[str, Reading]) -> pd.DataFrame:
     """A row per condition and protein other than its target."""
     graph, before = study.model.graph, cells.observational
-    means, *refits = (_shifted(model, read, study.seed) for model in (study.model, *study.ensemble.refits))
-    margin = study.ensemble.margin(torch.as_tensor(np.stack([refit.to_numpy() for refit in refits])))
-    margins = pd.DataFrame(margin.numpy(), means.index, means.columns)
+    means, *refits = (_shifted(model, read, study.seed) for model in (study.model, *study.refits))
+    spread = np.stack([refit.to_numpy() for refit in refits]).std(0, ddof=1)
+    margins = pd.DataFrame(student(LEVEL, len(refits)) * spread, means.index, means.columns)
     rows = []
     for condition, reading in read.items():
         measured = shifts(cells.under(condition), before)

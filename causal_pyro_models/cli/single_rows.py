@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 
 from causal_pyro_models.cli.report import Report, between, digits_for, number
-from causal_pyro_models.cli.study import Event, Request, Study, events, reached, shown
+from causal_pyro_models.cli.study import LEVEL, Event, Request, Study, events, reached, shown
 from causal_pyro_models.data import Continuous
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.prediction import worlds
 from causal_pyro_models.plots import plot_counterfactual
-
-Answer = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # values and ends of their intervals, ``(rows,)`` each
-Answers = Mapping[str, Mapping[Event, Answer]]  # by world
 
 FACTUAL = "as it was"
 DRAWS = 50  # for each refit, where the discrete variables of a row leave its noise uncertain
@@ -42,30 +39,29 @@ def single_rows(study: Study, rows: pd.DataFrame, question: Request, report: Rep
     draws = 1 if exact(study) else DRAWS
     do = {shown(world, study.variables): world for world in (question.do, question.control) if world}
     evidence, actions = study.model.encode(rows).values, {FACTUAL: {}, **do}
-    whole = worlds(study.model, evidence, actions, num_samples=20 * draws, seed=study.seed)
-    refits = study.ensemble.worlds(evidence, actions, draws, study.seed)
+    found = worlds(study.model, evidence, actions, num_samples=draws * len(study.refits), seed=study.seed)
     asked = events(reached(study, question), study.variables)
     report.heading(f"What would have been, for single {study.row}s?")
     if not asked:
         report.text(f"Every {study.row} would have the outcomes that it has, since the graph has no path to them.")
-        return refits
+        return found
     report.text(_introduction(study))
     was = {event: event.read(evidence) for event in asked}
-    answers = {
-        world: {event: _answer(study, event, whole[world], refits[world], draws) for event in asked} for world in do
-    }
+    read = {world: _of_events(found[world], asked) for world in do}
     for event in asked:
         digits = digits_for(float(event.read(study.seen).std())) if event.code is None else 2
-        lines = []
-        for i, name in enumerate(rows.index):
-            told = []
-            for world in do:
-                value, low, high = (float(end[i]) for end in answers[world][event])
-                told.append(between(value, low, high, digits))
-            lines.append([name, number(float(was[event][i]), digits), *told])
+        answers = [(drawn.mean(event.text), *_ends(drawn, event)) for drawn in read.values()]
+        lines = [
+            [
+                name,
+                number(float(was[event][i]), digits),
+                *(between(float(value[i]), float(low[i]), float(high[i]), digits) for value, low, high in answers),
+            ]
+            for i, name in enumerate(rows.index)
+        ]
         report.table([event.text, FACTUAL, *do], lines)
-    _figure(study, [str(name) for name in rows.index], answers, was, report)
-    return refits
+    _figure(study, [str(name) for name in rows.index], read, was, report)
+    return found
 
 
 def _introduction(study: Study) -> str:
@@ -83,36 +79,27 @@ def _introduction(study: Study) -> str:
     )
 
 
-def _answer(study: Study, event: Event, whole: Draws, refits: Draws, draws: int) -> Answer:
-    """The value of each row and the ends of its interval.
-
-    The uncertainty of a probability is that between refits; that of a number includes the noise left open.
-    """
-    values = event.read(whole)
-    each = event.read(refits).reshape(-1, draws, values.shape[-1]).mean(1)
-    value, spread = values.mean(0), values.std(0)
-    margin = study.ensemble.margin(each, spread if event.code is None else spread / len(values) ** 0.5)
-    low, high = value - margin, value + margin
-    return (value, low, high) if event.code is None else (value, low.clamp(min=0.0), high.clamp(max=1.0))
+def _of_events(drawn: Draws, asked: Sequence[Event]) -> Draws:
+    """The numbers asked for in place of the sites; of events their probability, in each refit."""
+    sites = {}
+    for event in asked:
+        value = event.read(drawn)
+        sites[event.text] = value if event.code is None or drawn.parts else value.mean(0, keepdim=True).expand_as(value)
+    parts = tuple(_of_events(part, asked) for part in drawn.parts)
+    return replace(drawn, sites=sites, event_dims=dict.fromkeys(sites, 0), parts=parts)
 
 
-@dataclass(frozen=True, eq=False)
-class _Told(Draws):
-    """Values with intervals that are known already: the three draws of a site are the value and both ends."""
-
-    def mean(self, name: str) -> torch.Tensor:
-        return self[name][0]
-
-    def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
-        return self[name][1], self[name][2]
+def _ends(drawn: Draws, event: Event) -> tuple[torch.Tensor, torch.Tensor]:
+    low, high = drawn.interval(event.text, LEVEL)
+    return (low, high) if event.code is None else (low.clamp(min=0.0), high.clamp(max=1.0))
 
 
-def _figure(study: Study, names: list[str], answers: Answers, was: dict[Event, torch.Tensor], report: Report) -> None:
+def _figure(
+    study: Study, names: list[str], read: Mapping[str, Draws], was: Mapping[Event, torch.Tensor], report: Report
+) -> None:
     """The tables as a picture."""
-    sites = {event.text: 0 for event in was}
-    drawn = {FACTUAL: Draws({event.text: value for event, value in was.items()}, sites)}
-    for world, answer in answers.items():
-        drawn[world] = _Told({event.text: torch.stack(answer[event]) for event in was}, sites, 3)
+    sites = {event.text: value for event, value in was.items()}
+    drawn = {FACTUAL: Draws(sites, dict.fromkeys(sites, 0)), **read}
     figure = plot_counterfactual(
         Worlds(drawn, Noise({}, {})), FACTUAL, unit=range(len(names)), units=study.unit, unit_names=names
     )

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
-from causal_pyro_models.cli.ensemble import Ensemble, fit_ensemble
 from causal_pyro_models.data import Binary, Labelled, Variable
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import AdditiveNoiseModel, CausalFlow, Linear
+from causal_pyro_models.training.fitting import fit
+from causal_pyro_models.training.loop import FitResult
 from causal_pyro_models.validation import checked_count
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HELD_OUT = 0.2
+LEVEL = 0.95  # of intervals
 SIMULATED = 4_000  # units for each model, wherever an average is simulated
 
 Levels = Mapping[str, float]
@@ -71,7 +73,8 @@ class Study:
     """A fitted model and the rows behind it.
 
     Attributes:
-        ensemble: the flow and its refits.
+        model: the flow, with its refits.
+        result: how its training went.
         baseline: the linear model of the same graph, fitted to the same rows.
         train, held_out: the rows, as they stand in the table.
         seed: of everything random.
@@ -79,7 +82,8 @@ class Study:
         unit: of measurement, for axes.
     """
 
-    ensemble: Ensemble
+    model: CausalFlow
+    result: FitResult
     baseline: AdditiveNoiseModel
     train: pd.DataFrame
     held_out: pd.DataFrame
@@ -88,12 +92,13 @@ class Study:
     unit: str
 
     @property
-    def model(self) -> CausalFlow:
-        return self.ensemble.model
-
-    @property
     def variables(self) -> dict[str, Variable]:
         return self.model.variables
+
+    @property
+    def refits(self) -> tuple[CausalFlow, ...]:
+        """Of the model, to random halves of the rows that it was fitted to."""
+        return cast("tuple[CausalFlow, ...]", self.model.refits)
 
     @cached_property
     def seen(self) -> dict[str, torch.Tensor]:
@@ -134,10 +139,11 @@ def fit_study(
     order = np.random.default_rng(settings.seed).permutation(len(data))
     cut = round(HELD_OUT * len(data))
     held_out, train = data.iloc[np.sort(order[:cut])], data.iloc[np.sort(order[cut:])]
-    ensemble = fit_ensemble(graph, variables, train, settings.steps, settings.refits, settings.seed)
+    model = CausalFlow(graph, variables)
+    result = fit(model, train, steps=settings.steps, refits=settings.refits, seed=settings.seed)
     baseline = AdditiveNoiseModel(graph, variables, Linear())
     baseline.initialise(baseline.encode(train))
-    return Study(ensemble, baseline, train, held_out, settings.seed, row, unit)
+    return Study(model, result, baseline, train, held_out, settings.seed, row, unit)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,9 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
     grid = np.asarray(estimate.labels, dtype=float)[order]
     value, low, high = (t.detach().cpu().numpy()[order] for t in (estimate.value, *estimate.interval))
     ax = new_axes(ax)
-    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=f"{100 * estimate.level:g}% interval")
+    doubt = "" if estimate.doubt.complete else f" of the {' and '.join(estimate.doubt.sources)} alone"
+    label = f"{100 * estimate.level:g}% interval{doubt}"
+    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=label)
     ax.plot(grid, value, color=BLUE, marker="o" if len(grid) <= 30 else "", markersize=3.5, linewidth=1.5, label="mean")
     if estimate.bounds is not None:
         for bound, label in zip(estimate.bounds, ("bounds over couplings", None), strict=True):

@@ -1,0 +1,86 @@
+"""Worlds and noise of a model with refits: a mixture, whose draws are those of its components."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import t
+
+from causal_pyro_models import CausalFlow, CausalGraph, CausalVAE, abduct, counterfactual, fit, worlds
+from causal_pyro_models.data import Binary, Continuous
+from causal_pyro_models.errors import AbductionError, QueryError
+from causal_pyro_models.inference.draws import Draws, mixed
+
+GRAPH = CausalGraph.from_edges([("X", "M"), ("X", "Y"), ("M", "Y")])
+UNITS = {"X": [0.0, 1.0], "M": [0, 1], "Y": [0.5, 0.5]}
+DO = {"treated": {"X": 1.0}, "control": {"X": 0.0}}
+
+
+@pytest.fixture(scope="module")
+def model():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=200)
+    m = (draw.random(200) < 1 / (1 + np.exp(-x))) * 1
+    model = CausalFlow(GRAPH, {"X": Continuous(), "M": Binary(), "Y": Continuous()})
+    fit(model, {"X": x, "M": m, "Y": x + m + draw.normal(size=200)}, steps=10, refits=3, seed=0, progress=False)
+    return model
+
+
+def test_draws_are_those_of_the_refits(model):
+    found = worlds(model, UNITS, DO, num_samples=10, seed=0)
+    assert found["treated"]["Y"].shape == (10, 2)
+    assert [part.num_draws for part in found["treated"].parts] == [10, 4, 3, 3]
+    for world in found.values():
+        for name in GRAPH.variables:
+            assert torch.equal(world[name], torch.cat([part[name] for part in world.parts[1:]]))
+
+
+def test_laws_hold_in_every_draw(model):
+    """Effectiveness, consistency and the same noise in all worlds hold component by component, so for all draws."""
+    found = worlds(model, UNITS, {**DO, "as it was": {}, "again": {"X": 1.0}}, num_samples=30, seed=0)
+    assert bool((found["treated"]["X"] == 1.0).all())
+    assert torch.equal(found["treated"]["Y"], found["again"]["Y"])
+    for name, value in UNITS.items():
+        torch.testing.assert_close(found["as it was"][name], torch.tensor(value).expand(30, 2), check_dtype=False)
+
+
+def test_noise_is_kept_for_later_worlds(model):
+    noise = abduct(model, UNITS, num_samples=9, seed=0)
+    one, other = (worlds(model, noise, DO)["treated"]["Y"] for _ in range(2))
+    assert torch.equal(one, other) and torch.equal(one, worlds(model, UNITS, DO, num_samples=9, seed=0)["treated"]["Y"])
+    with pytest.raises(AbductionError, match="3 refits"):
+        worlds(model.refits[0], noise, DO)
+
+
+def test_without_a_number_of_draws_there_is_one_of_each_refit(model):
+    assert counterfactual(model, UNITS, {"X": 1.0}, seed=0)["Y"].shape == (3, 2)
+    with pytest.raises(QueryError, match="at least 3"):
+        counterfactual(model, UNITS, {"X": 1.0}, num_samples=2)
+
+
+def test_mean_and_interval_are_about_the_fit_to_all_data():
+    """Refits that answer 0, 1, 2, 3 and a fit that answers 2: Student's t, against SciPy."""
+    whole, *refits = (Draws({"Y": torch.tensor([value])}, {"Y": 0}) for value in (2.0, 0.0, 1.0, 2.0, 3.0))
+    found = Draws(**mixed(whole, refits))
+    assert found["Y"].flatten().tolist() == [0, 1, 2, 3] and found.mean("Y").item() == 2
+    sd = np.std([0, 1, 2, 3], ddof=1)
+    np.testing.assert_allclose(np.ravel(found.interval("Y")), t.interval(0.95, 3, loc=2.0, scale=sd), rtol=1e-6)
+    np.testing.assert_allclose(found.std("Y").item(), sd, rtol=1e-6)
+
+
+def test_what_one_fit_leaves_open_is_added():
+    """Draws N(k, 1) in refit k = -1, 0, 1: standard deviation sqrt(1 + 1), and the interval of both."""
+    torch.manual_seed(0)
+    parts = [Draws({"Y": k + torch.randn(20_000, 1)}, {"Y": 0}, 20_000) for k in (0.0, -1.0, 0.0, 1.0)]
+    found = Draws(**mixed(parts[0], parts[1:]))
+    assert found.std("Y").item() == pytest.approx(2**0.5, abs=0.03)
+    half = np.hypot(t.ppf(0.975, 2), 1.96)
+    assert [float(end) for end in found.interval("Y")] == pytest.approx([-half, half], abs=0.2)
+
+
+def test_families_with_latents_have_their_share_of_draws():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=100)
+    model = CausalVAE(CausalGraph.from_edges([("X", "Y")]), {"X": 1, "Y": 1})
+    fit(model, {"X": x, "Y": x + draw.normal(size=100)}, steps=5, refits=2, seed=0, progress=False)
+    found = counterfactual(model, {"X": [0.5], "Y": [1.0]}, {"X": 0.0}, seed=0)
+    assert found["Y"].shape == (1_000, 1) and [part.num_draws for part in found.parts] == [1_000, 500, 500]
