@@ -13,7 +13,7 @@ from causal_pyro_models.cli.report import Report, between, number
 from causal_pyro_models.cli.study import LEVEL, SIMULATED, Study
 from causal_pyro_models.datasets import Sachs
 from causal_pyro_models.evaluation import agreement, shifts
-from causal_pyro_models.inference.mixtures import student
+from causal_pyro_models.inference.mixtures import alone, student
 from causal_pyro_models.inference.prediction import worlds
 from causal_pyro_models.models import CausalFlow
 from causal_pyro_models.plots import plot_interventions
@@ -84,7 +84,7 @@ def compare_interventions(study: Study, cells: Sachs, report: Report) -> None:
 def _compared(study: Study, cells: Sachs, read: Mapping[str, Reading]) -> pd.DataFrame:
     """A row per condition and protein other than its target."""
     graph, before = study.model.graph, cells.observational
-    means, *refits = (_shifted(model, read, study.seed) for model in (study.model, *study.refits))
+    means, *refits = (_shifted(model, read, study.seed) for model in (alone(study.model), *study.refits))
     spread = np.stack([refit.to_numpy() for refit in refits]).std(0, ddof=1)
     margins = pd.DataFrame(student(LEVEL, len(refits)) * spread, means.index, means.columns)
     rows = []
@@ -173,7 +173,7 @@ def _by_condition(table: pd.DataFrame, read: Mapping[str, Reading], cells: Sachs
 
 def _figure(study: Study, cells: Sachs, read: Mapping[str, Reading], report: Report) -> None:
     before = cells.observational
-    shift = _shifted(study.model, read, study.seed)
+    shift = _shifted(alone(study.model), read, study.seed)
     predicted = {condition: before + shift[condition] for condition in read}
     measured = {condition: cells.under(condition) for condition in read}
     caption = "Shift of the mean of each protein under each reagent: measured, and predicted by the model."

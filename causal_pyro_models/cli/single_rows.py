@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -50,7 +50,7 @@ def single_rows(study: Study, rows: pd.DataFrame, question: Request, report: Rep
     read = {world: _of_events(found[world], asked) for world in do}
     for event in asked:
         digits = digits_for(float(event.read(study.seen).std())) if event.code is None else 2
-        answers = [(drawn.mean(event.text), *_ends(drawn, event)) for drawn in read.values()]
+        answers = [(drawn.mean(event.text), *drawn.interval(event.text)) for drawn in read.values()]
         lines = [
             [
                 name,
@@ -79,19 +79,30 @@ def _introduction(study: Study) -> str:
     )
 
 
-def _of_events(drawn: Draws, asked: Sequence[Event]) -> Draws:
+@dataclass(frozen=True, eq=False)
+class _Read(Draws):
+    """The numbers asked for, by their texts; an interval of a probability keeps within 0 and 1."""
+
+    probabilities: frozenset[str] = frozenset()
+
+    def interval(self, name: str, level: float = LEVEL) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = super().interval(name, level)
+        return (low.clamp(min=0.0), high.clamp(max=1.0)) if name in self.probabilities else (low, high)
+
+
+def _of_events(drawn: Draws, asked: Sequence[Event]) -> _Read:
     """The numbers asked for in place of the sites; of events their probability, in each refit."""
     sites = {}
     for event in asked:
         value = event.read(drawn)
         sites[event.text] = value if event.code is None or drawn.parts else value.mean(0, keepdim=True).expand_as(value)
-    parts = tuple(_of_events(part, asked) for part in drawn.parts)
-    return replace(drawn, sites=sites, event_dims=dict.fromkeys(sites, 0), parts=parts)
-
-
-def _ends(drawn: Draws, event: Event) -> tuple[torch.Tensor, torch.Tensor]:
-    low, high = drawn.interval(event.text, LEVEL)
-    return (low, high) if event.code is None else (low.clamp(min=0.0), high.clamp(max=1.0))
+    return _Read(
+        sites,
+        dict.fromkeys(sites, 0),
+        drawn.num_draws,
+        parts=tuple(_of_events(part, asked) for part in drawn.parts),
+        probabilities=frozenset(event.text for event in asked if event.code is not None),
+    )
 
 
 def _figure(

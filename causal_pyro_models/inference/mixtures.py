@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import Handled, Model
+
+Learned = TypeVar("Learned", bound=StructuralCausalModel)
 
 
 def refits(model: Model) -> tuple[Model, ...]:
@@ -23,6 +27,13 @@ def refits(model: Model) -> tuple[Model, ...]:
     if not isinstance(model, Handled):
         return tuple(getattr(model, "refits", ()))
     return tuple(_around(model, refit) for refit in refits(model.model))
+
+
+def alone(model: Learned) -> Learned:
+    """The fit to all data, without its refits; its weights are those of the model."""
+    twin = copy.copy(model)
+    twin.refits = ()
+    return twin
 
 
 def _around(handled: Handled, model: Model) -> Handled:

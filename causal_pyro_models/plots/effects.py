@@ -175,8 +175,8 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
     value, low, high = (t.detach().cpu().numpy()[order] for t in (estimate.value, *estimate.interval))
     ax = new_axes(ax)
     doubt = "" if estimate.doubt.complete else f" of the {' and '.join(estimate.doubt.sources)} alone"
-    label = f"{100 * estimate.level:g}% interval{doubt}"
-    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=label)
+    held = f"{100 * estimate.level:g}% interval{doubt}"
+    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=held)
     ax.plot(grid, value, color=BLUE, marker="o" if len(grid) <= 30 else "", markersize=3.5, linewidth=1.5, label="mean")
     if estimate.bounds is not None:
         for bound, label in zip(estimate.bounds, ("bounds over couplings", None), strict=True):

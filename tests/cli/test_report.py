@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 from scipy.stats import t
 
 from causal_pyro_models.cli.fit_check import check_fit
@@ -150,13 +151,22 @@ def test_effects_in_the_table_are_those_in_the_netcdf(run):
 
 
 def test_intervals_are_as_wide_as_the_refits_say(run):
-    """Half the width, over Student's t, is the spread of the draws in the netCDF with the error of simulation."""
+    """Half the width, over Student's t, is the spread of the draws in the netCDF with the error of simulation.
+
+    Of a curve of probabilities on the logit scale, of all else as it is.
+    """
     effects = run.posterior["effects"]
-    for name in ("effect", "dose_response"):
-        draws, estimate = effects[name], effects[f"{name}_estimate"]
-        value, low, high = (estimate.sel(end=end).values for end in ("value", "low", "high"))
+    found = [(effects["effect"], effects["effect_estimate"], lambda x: x)]
+    for curve in effects["dose_response"].curve.values:
+        line = special.logit if curve.startswith("P(") else lambda x: x
+        found.append(
+            (effects["dose_response"].sel(curve=curve), effects["dose_response_estimate"].sel(curve=curve), line)
+        )
+    for draws, estimate, line in found:
+        value, low, high = (line(estimate.sel(end=end).values) for end in ("value", "low", "high"))
         np.testing.assert_allclose(value - low, high - value, rtol=1e-6)
-        error = ((high - value) / t.ppf(0.975, draws.sizes["draw"] - 1)) ** 2 - draws.isel(chain=0).var("draw", ddof=1)
+        spread = line(draws.isel(chain=0)).var("draw", ddof=1)
+        error = ((high - value) / t.ppf(0.975, draws.sizes["draw"] - 1)) ** 2 - spread
         assert (error > -1e-9).all()
         assert (error < 25 / SIMULATED).all()  # a unit of the outcome has no larger standard deviation than 5
 
