@@ -70,9 +70,7 @@ class Ensemble:
         draws = torch.stack([ask(refit).value for refit in self.refits])
         margin = self.margin(draws, whole.standard_error)
         ends = whole.value - margin, whole.value + margin
-        return replace(
-            whole, standard_error=margin / self.quantile, interval=ends, level=LEVEL, draws=draws, log_weights=None
-        )
+        return replace(whole, standard_error=margin / self.quantile, interval=ends, level=LEVEL, draws=draws)
 
     def worlds(
         self, evidence: Mapping[str, Any], do: Mapping[str, Mapping[str, Intervention]], num_samples: int, seed: int

@@ -195,9 +195,7 @@ class Question:
             over, labels: what the entries of the effect are; none for a scalar.
         """
         value, error, ends, draws = means.effect(effect, self.level, interval)
-        return Estimate(
-            self.name, value, error, ends, self.level, draws, means.log_weights, None, over, tuple(labels), basis
-        )
+        return Estimate(self.name, value, error, ends, self.level, draws, None, over, tuple(labels), basis)
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
         """The mean difference of an outcome between two worlds."""
