@@ -189,9 +189,9 @@ class Estimate:
         standard_error: of the same shape.
         interval: lower and upper end, each of the same shape.
         level: the probability of the interval.
-        draws: what the value is the mean of, ``(draws,)`` or ``(draws, n)``: posterior draws of the effect, or the
-            effects of simulated units (for a ratio of means its linearisation). Of a model with refits: their values.
-        log_weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, n)``; None where all are equal.
+        draws: of equal weight, ``(draws,)`` or ``(draws, n)``: posterior draws of the effect, or the effects of
+            simulated units (for a ratio of means its linearisation). Where they were resampled by importance weights,
+            the value is more precise than their mean. Of a model with refits: their values.
         bounds: lower and upper bound over all couplings of the noise that the model's own distributions allow; None
             where the effect does not depend on the coupling, or no bounds are known.
         over: what the labels are values of; None for a scalar.
@@ -213,7 +213,6 @@ class Estimate:
     interval: tuple[torch.Tensor, torch.Tensor]
     level: float = 0.95
     draws: torch.Tensor | None = None
-    log_weights: torch.Tensor | None = None
     bounds: tuple[torch.Tensor, torch.Tensor] | None = None
     over: str | None = None
     labels: tuple[Any, ...] = ()

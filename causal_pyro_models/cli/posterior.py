@@ -29,9 +29,7 @@ def write_posterior(
         worlds: of the rows, in every refit.
         effects: by name; those over a grid become a variable of their own.
     """
-    data = to_inference_data(
-        posterior=worlds.noise, counterfactual=worlds, observed=study.model.encode(rows).values, seed=study.seed
-    )
+    data = to_inference_data(posterior=worlds.noise, counterfactual=worlds, observed=study.model.encode(rows).values)
     for group in ("posterior", "counterfactual", "observed_data"):
         data[group] = data[group].assign_coords(unit=[str(name) for name in rows.index])
     data.add_groups({"effects": _effects(effects)}, warn_on_custom_groups=False)

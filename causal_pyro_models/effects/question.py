@@ -212,7 +212,6 @@ class Question:
             ends,
             self.level,
             draws,
-            means.log_weights,
             over=over,
             labels=tuple(labels),
             basis=basis,
@@ -286,7 +285,6 @@ def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
         standard_error=(values.var(0) + whole.standard_error.square()).sqrt(),
         interval=scale.about(whole.value, below, above),
         draws=values,
-        log_weights=None,
         doubt=replace(whole.doubt, data=True, refits=len(refits)),
     )
 

@@ -56,8 +56,8 @@ class Means:
         """
         count = len(self.values)
         if self.posterior:
-            summary = Draws({"": effect(self.values)}, {"": 0}, count, self.log_weights)
-            return summary.mean(""), summary.std(""), summary.interval("", level), summary[""]
+            effects = self._draws(effect(self.values))
+            return effects.mean(""), effects.std(""), effects.interval("", level), effects[""]
         weights = self.values.new_full((count,), 1.0 / count)
         if self.log_weights is not None:
             weights = self.log_weights.to(self.values).exp()
@@ -65,7 +65,15 @@ class Means:
         at, slope = torch.func.jvp(effect, (centre.expand_as(self.values).contiguous(),), (self.values - centre,))[:2]
         square = (_aligned(weights, slope) * slope).square().sum(0)
         error = (square * count / (count - 1)).sqrt() * self.inflation
-        return at[0], error, scale.ends(at[0], NormalDist().inv_cdf((1 + level) / 2) * error), at + slope
+        return (
+            at[0],
+            error,
+            scale.ends(at[0], NormalDist().inv_cdf((1 + level) / 2) * error),
+            self._draws(at + slope)[""],
+        )
+
+    def _draws(self, effects: torch.Tensor) -> Draws:
+        return Draws({"": effects}, {"": 0}, len(effects), self.log_weights)
 
 
 def _aligned(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -88,8 +96,9 @@ class Units:
     posterior: bool
 
     def worlds(self, *do: Do) -> list[Draws]:
-        """The values of all sites under each intervention."""
-        return list(predict(self.program, self.noise, {str(i): actions for i, actions in enumerate(do)}).values())
+        """The values of all sites under each intervention, in the draws that the weights belong to."""
+        worlds = predict(self.program, self.noise, {str(i): actions for i, actions in enumerate(do)})
+        return [world.proposed for world in worlds.values()]
 
     def outcomes(self, outcome: Outcome, *do: Do) -> torch.Tensor:
         """The outcome under each intervention, ``(draws, units, worlds)`` in float64."""
@@ -160,8 +169,7 @@ class Units:
             if log_weights.shape[1] == 1:
                 log_weights = log_weights[:, 0]
             else:
-                index = torch.multinomial(log_weights.double().exp().T, len(log_weights), replacement=True).T
-                terms, log_weights = terms.gather(0, index[..., None].expand(terms.shape)), None
+                terms, log_weights = Draws({"": terms}, {"": 1}, len(terms), log_weights)[""], None
         return Means(terms.mean(1), log_weights, self.posterior, self._inflation().max())
 
     def _inflation(self) -> torch.Tensor:

@@ -21,6 +21,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.inference.weights import resampling
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
@@ -220,7 +221,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         posterior.log_weights,
         posterior.ess if posterior.ess is not None else torch.full((conditioned.units,), float(draws or 1)),
         posterior.pareto_k,
-        parameters={name: program.values(s, draws) for name, s in sites.items() if name in program.parameters},
+        parameters={name: _equal(program.values(sites[name], draws), posterior) for name in program.parameters},
         units=conditioned.units,
         replay={name: site["value"] for name, site in sites.items()},
         variables=frozenset(program.sites),
@@ -229,6 +230,11 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         divergences=posterior.divergences,
         exact=not latents and all(_is_determined(site) for site in sites.values()),
     )
+
+
+def _equal(parameter: torch.Tensor, posterior: Posterior) -> torch.Tensor:
+    """Draws of equal weight of a parameter, which all units share."""
+    return parameter if posterior.log_weights is None else parameter[resampling(posterior.log_weights)]
 
 
 def _is_replayed(site: Any, program: Program) -> bool:

@@ -1,10 +1,11 @@
-"""What the verbs return: values of sites with the weights they carry."""
+"""What the verbs return: draws of sites, all of equal weight, and the weighted ones that they were chosen from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.inference.mixtures import student, widened
+from causal_pyro_models.inference.weights import resampling
 from causal_pyro_models.validation import checked_level
 
 if TYPE_CHECKING:
@@ -20,16 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Draws(Mapping[str, torch.Tensor]):
-    """Values of sites: a mapping from name to a tensor ``(draws, units, *event)``.
+    """Values of sites: a mapping from name to a tensor ``(draws, units, *event)`` of draws of equal weight.
 
     There is no leading dimension where ``num_draws`` is None. Sites outside every plate (population-level parameters)
     have no dimension for units.
 
+    Draws of importance sampling are resampled once by their weights, unit by unit where units have weights of their
+    own, so that ``draws["X"].mean(0)`` is the posterior mean. What the draws were chosen from is kept: means, quantiles
+    and effects are taken of those with their weights, which is more precise.
+
     Attributes:
-        sites: the values, by site.
+        sites: the values, by site, that the weights belong to; without weights, those that ``draws["X"]`` gives.
         event_dims: how many dimensions on the right belong to a single value, by site.
         num_draws: the number of posterior draws, or None.
-        log_weights: normalised log weights of the draws, ``(draws, units)`` or ``(draws,)``; None where all are equal.
+        log_weights: normalised log weights of ``sites``, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
         parts: of a model with refits, the answer of the fit to all data and that of each refit. The values are those of
@@ -38,14 +44,14 @@ class Draws(Mapping[str, torch.Tensor]):
 
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [4.0]])  # three draws of one unit
-        >>> draws = Draws({"X": x}, {"X": 0}, 3, torch.tensor([0.5, 0.25, 0.25]).log())
-        >>> draws.mean("X"), draws.quantile("X", 0.5)
-        (tensor([1.2500]), tensor([0.]))
+        >>> draws = Draws({"X": x}, {"X": 0}, 3, torch.tensor([0.6, 0.0, 0.4]).log())
+        >>> draws["X"].flatten(), draws.mean("X"), draws.quantile("X", 0.5)
+        (tensor([0., 0., 4.]), tensor([1.6000]), tensor([0.]))
         >>> draws.to_dataframe()
-           draw  unit  weight    X
-        0     0     0    0.50  0.0
-        1     1     0    0.25  1.0
-        2     2     0    0.25  4.0
+           draw  unit    X
+        0     0     0  0.0
+        1     1     0  0.0
+        2     2     0  4.0
     """
 
     sites: Mapping[str, torch.Tensor]
@@ -59,7 +65,10 @@ class Draws(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         if not isinstance(name, str) or name not in self.sites:
             raise unknown_variable(name, self.sites, "site")
-        return self.sites[name]
+        value, index = self.sites[name], self.resampled
+        if index is None or index.dim() > value.dim() - self.event_dims[name]:
+            return value
+        return value[index] if index.dim() == 1 else value[index, torch.arange(index.shape[1], device=value.device)]
 
     def __contains__(self, name: object) -> bool:
         return name in self.sites
@@ -78,8 +87,18 @@ class Draws(Mapping[str, torch.Tensor]):
             rows.append(f"  Pareto k-hat: {self.pareto_k.max():.2f} (highest of {self.pareto_k.numel()})")
         return f"{type(self).__name__}(\n" + "\n".join(rows) + "\n)"
 
+    @cached_property
+    def resampled(self) -> torch.Tensor | None:
+        """Which of ``sites`` the draws of equal weight are, ``(draws, units)`` or ``(draws,)``; None where all are."""
+        return None if self.log_weights is None else resampling(self.log_weights)
+
+    @property
+    def proposed(self) -> Draws:
+        """The values that the weights belong to, without them."""
+        return Draws(self.sites, self.event_dims, self.num_draws)
+
     def shares(self) -> torch.Tensor:
-        """The probability of each draw, ``(draws, units)`` or ``(draws,)``; equal ones where there are no weights."""
+        """The probability of each of ``sites``, ``(draws, units)`` or ``(draws,)``; equal without weights."""
         if self.log_weights is not None:
             return self.log_weights.exp()
         return torch.full((self.num_draws or 1,), 1 / (self.num_draws or 1))
@@ -151,7 +170,7 @@ class Draws(Mapping[str, torch.Tensor]):
         return centre - below, centre + above
 
     def _weighted(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        value = self[name]
+        value = self.proposed[name]
         if self.num_draws is None:
             raise QueryError(
                 f"{name!r} has a single exact draw, so there is no distribution to summarise: pass num_samples."
@@ -163,7 +182,7 @@ class Draws(Mapping[str, torch.Tensor]):
     def to_dataframe(self) -> pd.DataFrame:
         """A row for each draw and unit, a column for each site (``name[i]`` for each component of a vector).
 
-        Columns ``draw``, ``unit`` and, where weights differ, ``weight`` come first.
+        Columns ``draw`` and ``unit`` come first.
 
         Raises:
             QueryError: sites that lie in different plates, or have the name of such a column.
@@ -176,10 +195,7 @@ class Draws(Mapping[str, torch.Tensor]):
         columns: dict[str, Any] = {"draw": index // units, "unit": index % units}
         if self.num_draws is None:
             del columns["draw"]
-        if self.log_weights is not None:
-            weight = self.log_weights.exp()
-            columns["weight"] = (weight if weight.dim() == 2 else weight[:, None]).expand(draws, units).flatten()
-        for name, value in self.sites.items():
+        for name, value in self.items():
             _check_column(name, columns)
             if self._units(name) not in (1, units):
                 raise QueryError(
@@ -216,10 +232,13 @@ def _unravel(index: int, shape: torch.Size) -> list[int]:
 class Noise(Draws):
     """Abducted noise: a mapping from ``U_X`` to its posterior draws, and what else is held fixed across worlds.
 
+    Every world on it has the same draws, resampled the same way.
+
     Attributes:
-        parameters: draws of the population-level parameters, ``(draws, *event)``.
+        parameters: draws of the population-level parameters, ``(draws, *event)``, of equal weight as all others.
         units: the number of units, for a model of one unit.
-        replay: all that a world replays (noise, parameters, subsample indices), in the shapes the model runs in.
+        replay: all that a world replays (noise, parameters, subsample indices), in the shapes the model runs in: the
+            draws that the weights belong to.
         variables: the sites of the model that the noise was abducted from.
         factual: the values of the sites that were observed.
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
@@ -262,7 +281,7 @@ def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
         log_weights = torch.cat(shares)
     known = all(part.ess is not None for part in refits)
     return {
-        "sites": {name: torch.cat([_rows(part, part[name]) for part in refits]) for name in refits[0]},
+        "sites": {name: torch.cat([_rows(part, part.sites[name]) for part in refits]) for name in refits[0]},
         "event_dims": refits[0].event_dims,
         "num_draws": sum(counts),
         "log_weights": log_weights,

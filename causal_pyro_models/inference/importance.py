@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyro
 import torch
 from pyro import poutine
@@ -14,8 +13,7 @@ from causal_pyro_models.inference.conditioned import Conditioned, latents_of
 from causal_pyro_models.inference.guides import Guide, run_guide
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import traced
-
-LARGE_WEIGHT = 0.01  # the share of one draw beyond which its weight needs a look at the tail
+from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth
 
 
 @dataclass(frozen=True)
@@ -83,32 +81,9 @@ def _weighted(latents: dict[str, torch.Tensor], log_weights: torch.Tensor) -> Po
     return Posterior(latents, smoothed, effective_sample_size(smoothed).reshape(-1), pareto_k.reshape(-1))
 
 
-def effective_sample_size(log_weights: torch.Tensor) -> torch.Tensor:
-    """How many draws of equal weight are worth as much, of normalised log weights along the first dimension."""
-    return 1.0 / (2.0 * log_weights).logsumexp(0).exp()
-
-
 def _replaced(value: torch.Tensor, impossible: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
     """Draws of weight zero, replaced by the best one, so that all that follows runs on possible worlds."""
     extra = (1,) * (value.dim() - impossible.dim())
     full = impossible.reshape(impossible.shape + extra)
     chosen = value.gather(0, best.reshape(best.shape + extra).expand(1, *value.shape[1:]))
     return torch.where(full, chosen, value)
-
-
-def pareto_smooth(log_weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smoothed, normalised log weights and k-hat; weights that are all equal need no smoothing.
-
-    Weights of a few distinct values, as of discrete evidence, have no tail that a Pareto distribution could be fitted
-    to: k-hat is then 0 where none of them is large, and infinite otherwise.
-    """
-    import arviz
-
-    raw = log_weights.double().movedim(0, -1).cpu().numpy()
-    flat = raw.reshape(-1, raw.shape[-1])
-    with np.errstate(over="ignore"):  # in the fit, of terms whose share then is zero
-        smoothed, k = arviz.psislw(np.where(np.isneginf(flat), np.finfo(float).min / 4, flat))
-    k = np.where(np.isinf(k) & (smoothed.max(-1) < np.log(LARGE_WEIGHT)), 0.0, k)
-    smoothed = torch.from_numpy(np.asarray(smoothed).reshape(raw.shape)).to(log_weights.device).movedim(-1, 0)
-    smoothed = smoothed - smoothed.logsumexp(0)
-    return smoothed.to(log_weights.dtype), torch.as_tensor(k.reshape(-1), device=log_weights.device)

@@ -12,7 +12,7 @@ import torch
 from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import DataError, ModelError, warn
 from causal_pyro_models.inference.draws import Draws
-from causal_pyro_models.inference.importance import effective_sample_size, pareto_smooth
+from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth
 from causal_pyro_models.models.missing import proposed
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
@@ -41,22 +41,19 @@ class Imputation(Draws):
         >>> drawn.table(seed=0)
              X
         0  0.5
-        1  2.0
+        1  4.0
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
     def table(self, seed: int | None = None) -> pd.DataFrame:
-        """One completed table, each unit's draw chosen by its weight, with labels as in the data."""
+        """One completed table, a draw of each unit, with labels as in the data."""
         import pandas as pd
 
+        units = torch.arange(self[next(iter(self.variables))].shape[1])
         with seeded(seed):
-            chosen = torch.distributions.Categorical(self.shares().T).sample()
-        units = torch.arange(chosen.shape[-1])
-        decoded = {
-            name: kind.decode(self[name][chosen.to(self[name].device), units.to(self[name].device)])
-            for name, kind in self.variables.items()
-        }
+            chosen = torch.randint(self.num_draws or 1, units.shape)
+        decoded = {name: kind.decode(self[name][chosen, units]) for name, kind in self.variables.items()}
         return pd.DataFrame({name: column if column.ndim == 1 else list(column) for name, column in decoded.items()})
 
 

@@ -12,7 +12,6 @@ import torch
 from causal_pyro_models.errors import DataError, QueryError
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
-from causal_pyro_models.seeding import seeded
 
 if TYPE_CHECKING:
     import arviz
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray[Any, Any]]
 DIMENSIONS = ("chain", "draw", "unit", "world")
 RESAMPLED = (
-    "resampled by importance weight, which ArviZ does not know (systematic resampling, seed {}): judge these draws by "
-    "ess and pareto_k in sample_stats, not by R-hat"
+    "resampled by importance weight, which ArviZ does not know: judge these draws by ess and pareto_k in sample_stats, "
+    "not by R-hat"
 )
 
 
@@ -33,7 +32,6 @@ def to_inference_data(
     predictive: Draws | None = None,
     counterfactual: Draws | Worlds | None = None,
     observed: Any = None,
-    seed: int | None = None,
 ) -> arviz.InferenceData:
     """Results as ArviZ ``InferenceData``, for its summaries and plots and for netCDF.
 
@@ -41,9 +39,9 @@ def to_inference_data(
     ``prior_predictive`` (the observed sites), ``posterior`` (population-level parameters and noise), ``sample_stats``,
     ``posterior_predictive``, ``counterfactual`` (with a dimension ``world`` after ``draw``), ``observed_data``.
 
-    ArviZ ignores weights, so draws of unequal importance weight are resampled, the same way in every group, and the
-    attribute ``resampled`` of the group says so; ``sample_stats`` then holds the weight that each draw had, and the
-    effective sample size and Pareto k-hat of each unit.
+    Where draws were resampled by their importance weights, the attribute ``resampled`` of the group says so;
+    ``sample_stats`` then holds the weight that each draw had, and the effective sample size and Pareto k-hat of each
+    unit.
 
     Args:
         prior: from :func:`sample`.
@@ -51,7 +49,6 @@ def to_inference_data(
         predictive: draws of the variables under the posterior.
         counterfactual: from :func:`counterfactual` or :func:`worlds`.
         observed: a DataFrame, or a dict from site to values ``(units, *event)``.
-        seed: of the resampling; by default one is drawn. The attribute ``resampled`` names it.
 
     Raises:
         QueryError: nothing given, or something of the wrong kind.
@@ -80,8 +77,7 @@ def to_inference_data(
     data = {} if observed is None else _observed(observed)
     worlds = counterfactual if isinstance(counterfactual, Worlds) else {"": counterfactual} if counterfactual else {}
     noise = posterior or (counterfactual.noise if isinstance(counterfactual, Worlds) else None)
-    seed = int(torch.randint(2**32, ())) if seed is None else seed
-    layout = _Layout.of([d for d in (posterior, predictive, *worlds.values()) if d], data, noise, seed)
+    layout = _Layout.of([d for d in (posterior, predictive, *worlds.values()) if d], data, noise)
     groups: dict[str, Any] = {}
     if prior is not None:
         values = layout.dataset(_as_draws(prior))
@@ -147,26 +143,24 @@ class _Layout:
         units: the length of the dimension ``unit``, the largest innermost plate.
         chains: the number of chains that the draws of the posterior come from.
         draws: the number of those draws.
-        seed: of the resampling by weight.
     """
 
     units: int
     chains: int
     draws: int | None
-    seed: int
 
     @classmethod
-    def of(cls, results: Iterable[Draws], data: Arrays, noise: Noise | None, seed: int) -> _Layout:
+    def of(cls, results: Iterable[Draws], data: Arrays, noise: Noise | None) -> _Layout:
         sizes = [value.shape[0] for value in data.values() if value.ndim]
         for draws in results:
             batches = (_batch(draws, name, value) for name, value in draws.sites.items())
             sizes += [batch[-1] for batch in batches if batch]
         chains, count = (noise.chains, noise.num_draws) if noise else (1, None)
-        return cls(max(sizes, default=1), chains, count, seed)
+        return cls(max(sizes, default=1), chains, count)
 
     def dataset(self, draws: Draws) -> xr.Dataset:
-        """A group with a variable for every site, resampled where weights differ."""
-        sites = {**draws.parameters, **draws.sites} if isinstance(draws, Noise) else draws.sites
+        """A group with a variable for every site."""
+        sites = {**draws.parameters, **draws} if isinstance(draws, Noise) else draws
         variables = {}
         for name, value in sites.items():
             _check_name(name)
@@ -176,12 +170,10 @@ class _Layout:
                 dims[-1] = "unit"
             values = value if draws.num_draws is not None else value[None]
             dims += [f"{name}_dim_{i}" for i in range(values.dim() - 1 - len(batch))]
-            if draws.log_weights is not None and len(batch) >= draws.log_weights.dim() - 1:
-                values = self.resampled(values, draws.log_weights)
             variables[name] = dims, values
         group = self.group(variables, self.chains if draws.num_draws == self.draws else 1)
         if draws.log_weights is not None:
-            group.attrs["resampled"] = RESAMPLED.format(self.seed)
+            group.attrs["resampled"] = RESAMPLED
         return group.assign_attrs(kind=_kind(draws)) if isinstance(draws, Noise) else group
 
     def side_by_side(self, worlds: Worlds) -> xr.Dataset:
@@ -199,7 +191,8 @@ class _Layout:
             group = self.group({}, noise.chains)
             return group.assign(divergences=("chain", list(noise.divergences))) if noise.divergences else group
         unit = ["unit"] * (noise.log_weights.dim() - 1)
-        group = self.group({"weight": (unit, self.resampled(noise.log_weights.exp(), noise.log_weights))}, noise.chains)
+        weight = replace(noise, sites={"weight": noise.log_weights.exp()}, event_dims={"weight": 0})["weight"]
+        group = self.group({"weight": (unit, weight)}, noise.chains)
         for name, value in (("ess", noise.ess), ("pareto_k", noise.pareto_k)):
             if value is not None:
                 group[name] = unit, _array(value).reshape(noise.log_weights.shape[1:])
@@ -228,11 +221,6 @@ class _Layout:
         }
         return _counted(xr.Dataset(split))
 
-    def resampled(self, value: torch.Tensor, log_weights: torch.Tensor) -> torch.Tensor:
-        """Draws of equal weight: each kept about as often as its weight says, unit by unit where weights are."""
-        index = _systematic(log_weights, self.seed)
-        return value.gather(0, index.reshape(index.shape + (1,) * (value.dim() - index.dim())).expand(value.shape))
-
 
 def _counted(group: xr.Dataset) -> xr.Dataset:
     return group.assign_coords({dim: np.arange(size) for dim, size in group.sizes.items()})
@@ -248,14 +236,3 @@ def _kind(noise: Noise) -> str:
     if noise.log_weights is not None:
         return WEIGHTED
     return MARKOV_CHAINS if noise.chains > 1 or noise.divergences else INDEPENDENT
-
-
-def _systematic(log_weights: torch.Tensor, seed: int) -> torch.Tensor:
-    """Indices of draws by systematic resampling over the first dimension (Kitagawa, 1996), in ascending order."""
-    draws = len(log_weights)
-    with seeded(seed):
-        start = torch.rand(log_weights.shape[1:], dtype=torch.double)
-    cumulative = log_weights.double().exp().cumsum(0)
-    points = (torch.arange(draws).reshape((-1,) + (1,) * start.dim()) + start) / draws * cumulative[-1]
-    found = torch.searchsorted(cumulative.movedim(0, -1).contiguous(), points.movedim(0, -1).contiguous())
-    return found.movedim(-1, 0).clamp(max=draws - 1)

@@ -15,7 +15,6 @@ from causal_pyro_models import (
     CausalGraph,
     Draws,
     ImportanceSampling,
-    Noise,
     abduct,
     ate,
     att,
@@ -40,7 +39,6 @@ from causal_pyro_models import (
     risk_ratio,
     sample,
     sbc,
-    to_inference_data,
     worlds,
 )
 from causal_pyro_models.errors import ModelError
@@ -95,18 +93,11 @@ OTHERS = {
 }
 FITTED = {
     "fit_guide": lambda model, **options: fit_guide(continuous, {"X": [1.0, 2.0]}, steps=3, progress=False, **options),
-    "to_inference_data": lambda model, **options: to_inference_data(posterior=weighted(), **options),
     "impute": lambda model, **options: impute(imputer(), {"X": [0.5, 1.0], "Y": [None, 2.0]}, 20, **options),
     "table": lambda model, **options: impute(imputer(), {"X": [0.5] * 9, "Y": [None] * 9}, 20, seed=0).table(**options),
 }
 VERBS = EFFECTS | OTHERS | FITTED
-SETTLED = {"joint_table", "diagnose"}  # nothing in them is drawn
-
-
-def weighted():
-    log_weights = torch.linspace(-3.0, 0.0, 60).log_softmax(0)[:, None].expand(60, 2)
-    values = torch.arange(120.0).reshape(60, 2)
-    return Noise({"U_X": values}, {"U_X": 0}, 60, log_weights, torch.full((2,), 30.0), torch.zeros(2), units=2)
+SETTLED = {"joint_table", "diagnose", "to_inference_data"}  # nothing in them is drawn
 
 
 @functools.cache

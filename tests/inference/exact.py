@@ -38,7 +38,7 @@ def gaussian_misses(world, law):
     """Where weighted means or variances are more than Z Monte Carlo standard errors off those of a GaussianLaw."""
     misses = []
     for name in law.names:
-        x = world[name].double()
+        x = world.proposed[name].double()
         w = world.shares().double()
         w = w.reshape(w.shape + (1,) * (x.dim() - w.dim()))
         mean = (w * x).sum(0)
@@ -82,7 +82,7 @@ def discrete_misses(world, law, unit=0, least=0.01):
 
     States less likely than ``least`` are held to be drawn at all only where they are possible.
     """
-    states = torch.stack([world[name][:, unit].long() for name in law.names], -1)
+    states = torch.stack([world.proposed[name][:, unit].long() for name in law.names], -1)
     weights = world.shares().double()
     weights = weights[:, unit] if weights.dim() > 1 else weights
     possible = {tuple(state) for state in law.states.tolist()}

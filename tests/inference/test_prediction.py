@@ -48,10 +48,10 @@ def test_worlds_are_joint_and_not_only_marginal():
     evidence, do = {"X": 1.0, "Y": -0.5}, {"low": {"M": -1.0, "X": 0.0}, "as it was": {}, "high": {"U": 1.0}}
     result = worlds(scm, evidence, do, ImportanceSampling(), DRAWS, seed=0)
     law = scm.worlds(do, evidence)
-    weight = result.noise.log_weights[:, 0].double().exp()
+    weight = result.noise.shares()[:, 0].double()
     centred = {}
     for world, name in law.names:
-        x = result[world][name][:, 0].double()
+        x = result[world].proposed[name][:, 0].double()
         centred[world, name] = x - (weight * x).sum()
     for i, one in enumerate(law.names):
         for j, other in enumerate(law.names):
