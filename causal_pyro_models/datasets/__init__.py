@@ -4,5 +4,6 @@ Simulated models with known answers belong in ``scm.zoo``; readers of a user's o
 """
 
 from causal_pyro_models.datasets.protein_signalling import Sachs, sachs
+from causal_pyro_models.datasets.tables import lalonde, nhefs
 
-__all__ = ["Sachs", "sachs"]
+__all__ = ["Sachs", "lalonde", "nhefs", "sachs"]
