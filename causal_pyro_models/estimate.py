@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 SHOWN = 10  # entries of a vector that its repr lists
+FALSE_ALARMS = 0.03  # share outside of the support, in a world, that is not worth a word; of data it is under 0.01,
+# and an intervention makes more of the units that the data have few of
 
 
 class Identified(Protocol):
@@ -68,6 +71,46 @@ class Basis:
         return f"rests on the form of the model, the data alone do not determine it: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Support:
+    """How much of what an answer asks of a learned model lies outside the joint support of its data.
+
+    Attributes:
+        share: of the units in the worlds that an intervention makes, those in which a mechanism is asked for what the
+            data do not show.
+        shares: the same for each world, in the order of its interventions: of a curve, for each of its points.
+        mechanisms: the same for each mechanism, such as "Y given X, Z".
+        nearest: for each variable that is set to a value beyond the data, the nearest one that these have.
+        notes: what the data cannot tell apart on the way from treatment to outcome.
+
+    Example:
+        >>> print(Support(0.12, (0.0, 0.24), {"Y given X, Z": 0.12}, {"X": 2.9}))
+        12% of what is asked lies outside the support of the data (Y given X, Z); the nearest supported X is 2.9
+    """
+
+    share: float
+    shares: tuple[float, ...] = ()
+    mechanisms: Mapping[str, float] = field(default_factory=dict)
+    nearest: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> bool:
+        """Whether more is asked outside, in some world, than chance explains."""
+        return max(self.shares, default=self.share) > FALSE_ALARMS
+
+    def __str__(self) -> str:
+        parts = list(self.notes)
+        if self.left:
+            worst = sorted(self.mechanisms, key=lambda name: -self.mechanisms[name])
+            where = "; ".join(name for name in worst[:3] if self.mechanisms[name] > FALSE_ALARMS / 2)
+            share = f"{100 * self.share:.{int(self.share < 0.1)}f}%"
+            text = f"{share} of what is asked lies outside the support of the data"
+            nearest = [f"the nearest supported {name} is {value:.12g}" for name, value in self.nearest.items()]
+            parts.append("; ".join([f"{text} ({where})" if where else text, *nearest]))
+        return "\n  ".join(parts)
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An effect with its uncertainty.
@@ -91,6 +134,8 @@ class Estimate:
         labels: one for each entry of the value.
         basis: what the answer rests on, identification from data or the form of the model; None where no graph of the
             data was given.
+        support: how much of what was asked lies outside the support of the data; None for a program that was not
+            learned from data.
 
     Example:
         >>> import torch
@@ -109,10 +154,11 @@ class Estimate:
     over: str | None = None
     labels: tuple[Any, ...] = ()
     basis: Basis | None = None
+    support: Support | None = None
 
     def __repr__(self) -> str:
         rows = self._rows()
-        footer = [] if self.basis is None else [f"  {self.basis}"]
+        footer = [f"  {part}" for part in (self.basis, self.support) if part is not None and str(part)]
         if self.over is None:
             return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
         lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]

@@ -136,7 +136,7 @@ def fit_study(
     held_out, train = data.iloc[np.sort(order[:cut])], data.iloc[np.sort(order[cut:])]
     ensemble = fit_ensemble(graph, variables, train, settings.steps, settings.refits, settings.seed)
     baseline = AdditiveNoiseModel(graph, variables, Linear())
-    baseline.initialise(baseline.encode(train))
+    baseline.initialise(baseline.begin(train))
     return Study(ensemble, baseline, train, held_out, settings.seed, row, unit)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import BOUNDS
+from causal_pyro_models.effects.support import check_supported
 from causal_pyro_models.effects.units import Effect, Interval, Means, Units, difference, symmetric
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, suggestion, unknown_variable
 from causal_pyro_models.estimate import Basis, Estimate
@@ -47,6 +48,8 @@ class Options(TypedDict, total=False):
             then says, in its ``basis`` and when printed, whether data determine the effect or the answer rests on the
             form of the model.
         require_identified: whether to refuse an answer that data do not determine (default False).
+        require_support: whether to refuse an answer that leaves the support of the data that the model was learned
+            from (default False: the estimate says it).
 
     Raises:
         AbductionError: an unobserved site has evidence downstream and no method was given.
@@ -57,6 +60,7 @@ class Options(TypedDict, total=False):
             there are.
         QueryError: a keyword that there is not, an outcome that is set by the treatment or has no single number, or
             too few draws.
+        SupportError: the answer leaves the support of the data, and was required not to.
         UnknownVariableError: a name that no site has.
 
     Example:
@@ -79,6 +83,7 @@ class Options(TypedDict, total=False):
     seed: int | None
     data_graph: CausalGraph | None
     require_identified: bool
+    require_support: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ class Question:
     Attributes:
         name: of the effect.
         program: the inspected model.
-        evidence, method, num_samples, level, seed, data_graph, require_identified: see :class:`Options`.
+        evidence, method, num_samples, level, seed, data_graph, require_identified, require_support: see
+            :class:`Options`.
     """
 
     name: str
@@ -100,6 +106,7 @@ class Question:
     seed: int | None = None
     data_graph: CausalGraph | None = None
     require_identified: bool = False
+    require_support: bool = False
 
     def __post_init__(self) -> None:
         if self.num_samples is not None:
@@ -107,8 +114,9 @@ class Question:
         object.__setattr__(self, "level", checked_level(self.level))
         if isinstance(self.evidence, Noise):
             check_abducted(self.method, self.num_samples)
-        if not isinstance(self.require_identified, bool):
-            raise QueryError(f"require_identified must be True or False, got {self.require_identified!r:.80}.")
+        for name in ("require_identified", "require_support"):
+            if not isinstance(getattr(self, name), bool):
+                raise QueryError(f"{name} must be True or False, got {getattr(self, name)!r:.80}.")
         if self.data_graph is None and self.require_identified:
             raise QueryError("require_identified needs the graph of the data: pass data_graph=CausalGraph(...).")
         if not isinstance(self.data_graph, CausalGraph | None):
@@ -194,9 +202,11 @@ class Question:
             interval: its form where the draws are simulated units.
             over, labels: what the entries of the effect are; none for a scalar.
         """
+        check_supported(self.program, means.support, self.require_support)
         value, error, ends, draws = means.effect(effect, self.level, interval)
+        weights, labels = means.log_weights, tuple(labels)
         return Estimate(
-            self.name, value, error, ends, self.level, draws, means.log_weights, None, over, tuple(labels), basis
+            self.name, value, error, ends, self.level, draws, weights, None, over, labels, basis, means.support
         )
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:

@@ -14,6 +14,7 @@ from causal_pyro_models.inference.abduction import Method, abducted
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.inference.support import warn_of_leaving
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
@@ -102,7 +103,9 @@ def worlds(
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
         noise = evidence if isinstance(evidence, Noise) else abducted(program, evidence, method, num_samples)
-        return predict(program, noise, do)
+        result = predict(program, noise, do)
+        warn_of_leaving(program, result, do)
+        return result
 
 
 def counterfactual(

@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 
+from causal_pyro_models.data.screening import Indistinct
 from causal_pyro_models.errors import CausalError, FormatError, ModelError
 from causal_pyro_models.models.registry import CLASSES, KINDS
+from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.models.support import DataSupport, support_of
 from causal_pyro_models.models.version_2 import upgraded, upgraded_tensors
 from causal_pyro_models.storage import read_file, write_file
 
 FORMAT = "causal_pyro_models.save"
-VERSION = 3
+VERSION = 4
 LARGEST = 1_000_000  # size that a description may ask for
 
 
@@ -45,7 +48,14 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
             f"save writes a StructuralCausalModel, such as a CausalFlow, got {type(model).__name__}. Save its "
             f"state_dict() beside the code that builds it."
         )
-    description = {"model": described(model), "imputed": list(model.imputer.names) if model.imputer else []}
+    description = {
+        "model": described(model),
+        "imputed": list(model.imputer.names) if model.imputer else [],
+        "scaled": list(model.scales.variables),
+    }
+    description["indistinct"] = [[group.variable, list(group.causes), group.how] for group in model.indistinct]
+    if (support := support_of(model)) is not None:
+        description["support"] = [[name, *shape] for name, shape in support.shapes.items()]
     write_file(path, FORMAT, VERSION, description, model.state_dict())
 
 
@@ -67,7 +77,7 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
         >>> all(bool(torch.equal(a, b)) for a, b in zip(model.parameters(), load(path).parameters()))
         True
     """
-    version, description, tensors = read_file(path, FORMAT, 2, VERSION)
+    version, description, tensors = read_file(path, FORMAT, 2, 3, VERSION)
     try:
         if version == 2:
             description, tensors = upgraded(description), upgraded_tensors(tensors)
@@ -76,6 +86,14 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
             if not isinstance(model, StructuralCausalModel):
                 raise ModelError(f"it holds {type(model).__name__}")
             model.impute_with(description["imputed"])
+            if version >= 4:
+                model.scales = Scales({name: model.variables[name] for name in description["scaled"]})
+                model.indistinct = tuple(
+                    Indistinct(str(variable), tuple(map(str, causes)), str(how))
+                    for variable, causes, how in description["indistinct"]
+                )
+            if "support" in description:
+                model.support = DataSupport({name: (rows, width) for name, rows, width in description["support"]})
         model.load_state_dict(tensors, assign=True)
     except (CausalError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise FormatError(
@@ -146,6 +164,8 @@ def _check_tensors(path: str | PathLike[str], model: StructuralCausalModel) -> N
     kinds = {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()}
     if len(kinds) > 1:
         raise FormatError(f"{path} has tensors of the types {sorted(map(str, kinds))}, expected one floating type.")
+    if not model.scales.valid:
+        raise FormatError(f"{path} has scales of variables that are not finite, or not positive.")
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point() or not bool(torch.isfinite(parameter).all()):
             raise FormatError(f"{path} has values in {name} that are not finite.")

@@ -17,6 +17,7 @@ from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
 from causal_pyro_models.models.networks.preparation import Preparation, Prepare
 from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.models.support import remember
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.training.adversarial import Duel
 from causal_pyro_models.training.callbacks import Callback
@@ -210,7 +211,8 @@ def fit(
     if device is not None:
         module.to(_usable(device))
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
-        batch = _weighted(model.encode(data), intervention_weight)
+        batch = model.begin(data) if isinstance(model, StructuralCausalModel) else model.encode(data)
+        batch = _weighted(batch, intervention_weight)
         twins = _encoded_pairs(model, pairs)
         file = None
         if checkpoint is not None:
@@ -235,6 +237,8 @@ def fit(
             deck = Deck(train, order[held:], batch_size)
             duel = run("adversarial", module, Duel(adversary, deck, held_out), adversarial_steps)
             result = dataclasses.replace(result, adversarial=duel)
+        if isinstance(model, StructuralCausalModel):
+            remember(model, train, held_out)
     return result
 
 
@@ -319,6 +323,8 @@ def _encoded_pairs(model: Any, pairs: Pairs | Sequence[Pairs]) -> tuple[Batch, .
         raise DataError(f"the pairs miss values of {missing[0]!r}: drop these units.")
     if len(factual) < MIN_ROWS:
         raise DataError(f"{len(factual)} pairs are too few to learn from: at least {MIN_ROWS} are needed.")
+    if isinstance(model, StructuralCausalModel):
+        return model.as_trained(factual), model.as_trained(counterfactual)
     return factual, counterfactual
 
 

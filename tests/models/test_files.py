@@ -263,6 +263,6 @@ def test_files_of_version_2_load(name):
 
 def test_a_model_of_version_2_is_saved_as_one_of_today(tmp_path):
     save(load(OLD / "network.safetensors"), tmp_path / "model")
-    assert header(tmp_path / "model")["version"] == "3"
+    assert header(tmp_path / "model")["version"] == "4"
     again = load(tmp_path / "model")
     assert again.function == Network((3,)) and again.noise == Laplace()
