@@ -86,6 +86,10 @@ class QueryError(CausalError, ValueError):
     """A question that cannot be asked as it stands: a vector as an outcome, an empty grid, no draws, half a seed."""
 
 
+class SupportError(QueryError):
+    """A question that leaves the support of the data, where it was required to stay inside."""
+
+
 class NoValidSetError(CausalError, ValueError):
     """No separator, adjustment set, front-door set or instrument does what was asked for; the message says why."""
 

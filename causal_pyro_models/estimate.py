@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # entries of a vector that its repr lists
 EDGE = 1e-3  # a probability nearer to 0 or 1 counts as so near, where its logit is taken
+FALSE_ALARMS = 0.03  # share outside of the support, in a world, that is not worth a word; of data it is under 0.01,
+# and an intervention makes more of the units that the data have few of
 
 
 class Identified(Protocol):
@@ -174,6 +177,46 @@ class Doubt:
         return told if self.complete else f"{told} alone, that of the data is not in it: fit with refits=12"
 
 
+@dataclass(frozen=True)
+class Support:
+    """How much of what an answer asks of a learned model lies outside the joint support of its data.
+
+    Attributes:
+        share: of the units in the worlds that an intervention makes, those in which a mechanism is asked for what the
+            data do not show.
+        shares: the same for each world, in the order of its interventions: of a curve, for each of its points.
+        mechanisms: the same for each mechanism, such as "Y given X, Z".
+        nearest: for each variable that is set to a value beyond the data, the nearest one that these have.
+        notes: what the data cannot tell apart on the way from treatment to outcome.
+
+    Example:
+        >>> print(Support(0.12, (0.0, 0.24), {"Y given X, Z": 0.12}, {"X": 2.9}))
+        12% of what is asked lies outside the support of the data (Y given X, Z); the nearest supported X is 2.9
+    """
+
+    share: float
+    shares: tuple[float, ...] = ()
+    mechanisms: Mapping[str, float] = field(default_factory=dict)
+    nearest: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> bool:
+        """Whether more is asked outside, in some world, than chance explains."""
+        return max(self.shares, default=self.share) > FALSE_ALARMS
+
+    def __str__(self) -> str:
+        parts = list(self.notes)
+        if self.left:
+            worst = sorted(self.mechanisms, key=lambda name: -self.mechanisms[name])
+            where = "; ".join(name for name in worst[:3] if self.mechanisms[name] > FALSE_ALARMS / 2)
+            share = f"{100 * self.share:.{int(self.share < 0.1)}f}%"
+            text = f"{share} of what is asked lies outside the support of the data"
+            nearest = [f"the nearest supported {name} is {value:.12g}" for name, value in self.nearest.items()]
+            parts.append("; ".join([f"{text} ({where})" if where else text, *nearest]))
+        return "\n  ".join(parts)
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """An effect with its uncertainty.
@@ -201,6 +244,10 @@ class Estimate:
         doubt: what the interval accounts for; by default the data.
         scale: on which the error is symmetric.
 
+
+        support: how much of what was asked lies outside the support of the data; None for a program that was not
+            learned from data.
+
     Example:
         >>> import torch
         >>> Estimate("ate", torch.tensor(0.5012), torch.tensor(0.0103), (torch.tensor(0.481), torch.tensor(0.5214)))
@@ -219,6 +266,7 @@ class Estimate:
     basis: Basis | None = None
     doubt: Doubt = Doubt(data=True)
     scale: Scale = LINE
+    support: Support | None = None
 
     def __repr__(self) -> str:
         rows = self._rows()
@@ -226,6 +274,7 @@ class Estimate:
         if self.doubt.fitted:
             form = ", given that form" if self.basis and not self.basis.identified else ""
             footer.append(f"  estimated by {self.doubt.fitted}; the doubt is {self.doubt}{form}")
+        footer += [f"  {self.support}"] if self.support and str(self.support) else []
         if self.over is None:
             return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
         lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]

@@ -78,7 +78,8 @@ def read_file(path: str | PathLike[str], kind: str, *versions: int) -> tuple[int
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            names = file.keys()  # copied to where memory is aligned, since sums of unaligned numbers have other bits
+            tensors = {name: file.get_tensor(name).clone() for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise FormatError(f"{path} is no safetensors file, or is truncated ({error}): save it again.") from error
     if header.get("format") != kind:

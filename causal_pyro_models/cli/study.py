@@ -12,7 +12,7 @@ import torch
 
 from causal_pyro_models.data import Binary, Labelled, Variable
 from causal_pyro_models.data.batches import Values
-from causal_pyro_models.errors import QueryError
+from causal_pyro_models.errors import QueryError, unheard
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import AdditiveNoiseModel, CausalFlow, Linear
 from causal_pyro_models.training.fitting import fit
@@ -142,7 +142,8 @@ def fit_study(
     model = CausalFlow(graph, variables)
     result = fit(model, train, steps=settings.steps, refits=settings.refits, seed=settings.seed)
     baseline = AdditiveNoiseModel(graph, variables, Linear())
-    baseline.initialise(baseline.encode(train))
+    with unheard():
+        baseline.initialise(baseline.begin(train))
     return Study(model, result, baseline, train, held_out, settings.seed, row, unit)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,11 +55,14 @@ class Batch:
         weight = None if self.weight is None else self.weight[index]
         return Batch(part(self.values), part(self.intervened), part(self.missing), weight)
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
-        """The same units elsewhere, real numbers in another precision."""
+    def to(self, device: torch.device, dtype: torch.dtype, exact: Collection[str] = ()) -> Batch:
+        """The same units elsewhere, real numbers in another precision but for variables that stay ``exact``."""
 
         def moved(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {n: c.to(device, dtype if c.is_floating_point() else c.dtype) for n, c in columns.items()}
+            return {
+                name: column.to(device, dtype if column.is_floating_point() and name not in exact else column.dtype)
+                for name, column in columns.items()
+            }
 
         weight = None if self.weight is None else self.weight.to(device, dtype)
         return Batch(moved(self.values), moved(self.intervened), moved(self.missing), weight)

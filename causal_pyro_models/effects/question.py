@@ -12,6 +12,7 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import BOUNDS
+from causal_pyro_models.effects.support import check_supported
 from causal_pyro_models.effects.units import Effect, Means, Units, difference
 from causal_pyro_models.errors import (
     AbductionError,
@@ -56,6 +57,8 @@ class Options(TypedDict, total=False):
             then says, in its ``basis`` and when printed, whether data determine the effect or the answer rests on the
             form of the model.
         require_identified: whether to refuse an answer that data do not determine (default False).
+        require_support: whether to refuse an answer that leaves the support of the data that the model was learned
+            from (default False: the estimate says it).
 
     Raises:
         AbductionError: an unobserved site has evidence downstream and no method was given.
@@ -66,6 +69,7 @@ class Options(TypedDict, total=False):
             there are.
         QueryError: a keyword that there is not, an outcome that is set by the treatment or has no single number, or
             too few draws.
+        SupportError: the answer leaves the support of the data, and was required not to.
         UnknownVariableError: a name that no site has.
 
     Example:
@@ -88,6 +92,7 @@ class Options(TypedDict, total=False):
     seed: int | None
     data_graph: CausalGraph | None
     require_identified: bool
+    require_support: bool
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ class Question:
     Attributes:
         name: of the effect.
         program: the inspected model.
-        evidence, method, num_samples, level, seed, data_graph, require_identified: see :class:`Options`.
+        evidence, method, num_samples, level, seed, data_graph, require_identified, require_support: see
+            :class:`Options`.
     """
 
     name: str
@@ -109,6 +115,7 @@ class Question:
     seed: int | None = None
     data_graph: CausalGraph | None = None
     require_identified: bool = False
+    require_support: bool = False
 
     def __post_init__(self) -> None:
         if self.num_samples is not None:
@@ -116,8 +123,9 @@ class Question:
         object.__setattr__(self, "level", checked_level(self.level))
         if isinstance(self.evidence, Noise):
             check_abducted(self.method, self.num_samples)
-        if not isinstance(self.require_identified, bool):
-            raise QueryError(f"require_identified must be True or False, got {self.require_identified!r:.80}.")
+        for name in ("require_identified", "require_support"):
+            if not isinstance(getattr(self, name), bool):
+                raise QueryError(f"{name} must be True or False, got {getattr(self, name)!r:.80}.")
         if self.data_graph is None and self.require_identified:
             raise QueryError("require_identified needs the graph of the data: pass data_graph=CausalGraph(...).")
         if not isinstance(self.data_graph, CausalGraph | None):
@@ -203,6 +211,7 @@ class Question:
             scale: on which the error is symmetric where the draws are simulated units.
             over, labels: what the entries of the effect are; none for a scalar.
         """
+        check_supported(self.program, means.support, self.require_support)
         value, error, ends, draws = means.effect(effect, self.level, scale)
         doubt = Doubt(posterior=means.posterior, simulation=not means.posterior, fitted=fitted(self.program.model))
         return Estimate(
@@ -217,6 +226,7 @@ class Question:
             basis=basis,
             doubt=doubt,
             scale=scale,
+            support=means.support,
         )
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
@@ -253,6 +263,8 @@ def asked(
     for i, each in enumerate(models):
         if noise:
             options["evidence"] = noise[i]
+        if i:
+            options["require_support"] = False  # the fit to all data was asked
         with seeded(options.get("seed")), torch.no_grad(), unheard() if answers else nullcontext():
             answers.append(answer(Question(verb.__name__, inspect_model(each), **options)))
     return answers[0] if len(models) == 1 else doubted(answers[0], answers[1:])

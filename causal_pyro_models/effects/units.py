@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TypeAlias
 
 import torch
 
 from causal_pyro_models.effects.outcomes import Outcome, check_outcome, shown
+from causal_pyro_models.effects.support import support_of_worlds
 from causal_pyro_models.errors import CausalError, ModelError, QueryError
-from causal_pyro_models.estimate import Scale
+from causal_pyro_models.estimate import Scale, Support
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program
@@ -39,12 +40,14 @@ class Means:
         log_weights: normalised log weights of the draws, ``(draws,)`` or ``(draws, units)``; None where all are equal.
         posterior: see :class:`Units`.
         inflation: how much larger the standard error is than that of independent draws.
+        support: what was asked outside of the support of the data.
     """
 
     values: torch.Tensor
     log_weights: torch.Tensor | None
     posterior: bool
     inflation: torch.Tensor
+    support: Support | None = None
 
     def effect(
         self, effect: Effect, level: float, scale: Scale
@@ -89,23 +92,31 @@ class Units:
         noise: draws of the noise of the units.
         posterior: whether the draws are of what is believed about these units and the parameters, so that an effect
             has a posterior; otherwise the draws are themselves units, simulated, and an effect is a number.
+        asked: the support of each set of outcomes that they were asked for.
     """
 
     program: Program
     noise: Noise
     posterior: bool
+    asked: list[Support] = field(default_factory=list)
 
     def worlds(self, *do: Do) -> list[Draws]:
         """The values of all sites under each intervention, in the draws that the weights belong to."""
-        worlds = predict(self.program, self.noise, {str(i): actions for i, actions in enumerate(do)})
-        return [world.proposed for world in worlds.values()]
+        return [world.proposed for world in self._predicted(do)]
+
+    def _predicted(self, do: Sequence[Do]) -> list[Draws]:
+        return list(predict(self.program, self.noise, {str(i): actions for i, actions in enumerate(do)}).values())
 
     def outcomes(self, outcome: Outcome, *do: Do) -> torch.Tensor:
         """The outcome under each intervention, ``(draws, units, worlds)`` in float64."""
         if isinstance(outcome, str | Mapping):
             check_outcome(self.program, outcome, *do)
-        worlds = zip(self.worlds(*do), do, strict=True)
-        values = [self.values(world, outcome, actions).double() for world, actions in worlds]
+        worlds = self._predicted(do)
+        if (support := support_of_worlds(self.program, worlds, do, outcome)) is not None:
+            self.asked.append(support)
+        values = [
+            self.values(world.proposed, outcome, actions).double() for world, actions in zip(worlds, do, strict=True)
+        ]
         return torch.stack(torch.broadcast_tensors(*values), -1)
 
     def values(self, world: Draws, outcome: Outcome, do: Do | None = None) -> torch.Tensor:
@@ -155,7 +166,7 @@ class Units:
 
     def each(self, terms: torch.Tensor) -> Means:
         """Terms ``(draws, units, k)`` as they are, every unit by itself."""
-        return Means(terms, self.noise.log_weights, self.posterior, self._inflation())
+        return Means(terms, self.noise.log_weights, self.posterior, self._inflation(), self.support)
 
     def means(self, terms: torch.Tensor) -> Means:
         """Means of terms ``(draws, units, k)`` over the units of each draw.
@@ -170,7 +181,12 @@ class Units:
                 log_weights = log_weights[:, 0]
             else:
                 terms, log_weights = Draws({"": terms}, {"": 1}, len(terms), log_weights)[""], None
-        return Means(terms.mean(1), log_weights, self.posterior, self._inflation().max())
+        return Means(terms.mean(1), log_weights, self.posterior, self._inflation().max(), self.support)
+
+    @property
+    def support(self) -> Support | None:
+        """What was asked outside of the support of the data."""
+        return self.asked[-1] if self.asked else None
 
     def _inflation(self) -> torch.Tensor:
         """By how much the dependence of draws widens the standard error; weights account for themselves."""

@@ -56,8 +56,8 @@ def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalMode
         if unlike := set(judged.graph.variables).symmetric_difference(model.graph.variables):
             raise ModelError(f"only one of the models has {', '.join(sorted(unlike))}: compare models of one graph.")
         _check_values(data, judged.graph.variables, "data")
-        nodes, graph = judged.nodes, judged.graph
-        terms = {v: nodes[v].log_prob(data[v], {p: data[p] for p in graph.parents(v)}).double() for v in model.nodes}
+        found = judged.log_probs(data)
+        terms = {name: found[name].double() for name in model.nodes}
         columns[what] = torch.stack([*terms.values(), sum(terms.values(), torch.zeros(()))])
     units = columns["model"].shape[1]
     if units < 2:

@@ -99,9 +99,10 @@ def impute(model: StructuralCausalModel, data: Any, num_samples: int = 100, seed
         k = torch.zeros(len(batch), dtype=torch.float64)
         if batch.missing:
             rows = torch.stack(list(batch.missing.values())).any(0)
-            filled, unnormalised = proposed(model, batch[rows], num_samples)
-            for name, value in filled.items():
-                values[name][:, rows] = value
+            filled, unnormalised = proposed(model, model.as_trained(batch[rows]), num_samples)
+            filled = model.scales.unscaled({name: filled[name] for name in batch.missing})
+            for name, absent in batch.missing.items():
+                values[name][:, absent] = filled[name][:, absent[rows]]
             smoothed, k[rows.cpu()] = pareto_smooth(unnormalised.cpu())
             log_weights[:, rows.cpu()] = smoothed.to(log_weights.dtype)
     ess = effective_sample_size(log_weights)

@@ -15,6 +15,7 @@ from causal_pyro_models.inference.draws import Draws, Noise, Worlds, mixed
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.inference.support import warn_of_leaving
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
@@ -103,7 +104,9 @@ def worlds(
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
         noise = evidence if isinstance(evidence, Noise) else abducted_by_all(program, evidence, method, num_samples)
-        return predict_by_all(program, noise, do)
+        result = predict_by_all(program, noise, do)
+        warn_of_leaving(program, result, do)
+        return result
 
 
 def counterfactual(

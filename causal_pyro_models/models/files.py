@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from causal_pyro_models.data.screening import Indistinct
 from causal_pyro_models.errors import CausalError, FormatError, ModelError
 from causal_pyro_models.models.registry import CLASSES, KINDS
+from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.models.version_2 import upgraded, upgraded_tensors
+from causal_pyro_models.models.support import DataSupport, support_of
+from causal_pyro_models.models.version_2 import LATER, upgraded, upgraded_tensors
 from causal_pyro_models.storage import read_file, write_file
 
 FORMAT = "causal_pyro_models.save"
@@ -50,7 +53,11 @@ def save(model: StructuralCausalModel, path: str | PathLike[str]) -> None:
         "model": described(model),
         "imputed": list(model.imputer.names) if model.imputer else [],
         "refits": len(model.refits),
+        "scaled": list(model.scales.variables),
+        "indistinct": [[group.variable, list(group.causes), group.how] for group in model.indistinct],
     }
+    if (support := support_of(model)) is not None:
+        description["support"] = [[name, *shape] for name, shape in support.shapes.items()]
     tensors = dict(model.state_dict())
     for k, refit in enumerate(model.refits):
         tensors |= {f"{_REFIT}{k}/{name}": tensor for name, tensor in refit.state_dict().items()}
@@ -78,10 +85,11 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
     version, description, tensors = read_file(path, FORMAT, 2, VERSION)
     try:
         if version == 2:
-            description, tensors = upgraded(description), upgraded_tensors(tensors)
-        model = _assembled(description, {name: t for name, t in tensors.items() if not name.startswith(_REFIT)})
+            description, tensors = {**LATER, **upgraded(description)}, upgraded_tensors(tensors)
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_REFIT)}
+        model = _assembled(description, own, description.get("support"))
         model.refits = tuple(
-            _assembled(description, _of_refit(k, tensors)) for k in range(_count(description.get("refits", 0), tensors))
+            _assembled(description, _of_refit(k, tensors)) for k in range(_count(description["refits"], tensors))
         )
     except (CausalError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise FormatError(
@@ -93,13 +101,22 @@ def load(path: str | PathLike[str]) -> StructuralCausalModel:
     return model
 
 
-def _assembled(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> StructuralCausalModel:
-    """The model of a description, with its tensors."""
+def _assembled(
+    description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], support: Any = None
+) -> StructuralCausalModel:
+    """The model of a description, with its tensors; a refit has no support of its own."""
     with torch.device("meta"):  # no memory is taken for what a header claims
         model = restored(description["model"])
         if not isinstance(model, StructuralCausalModel):
             raise ModelError(f"it holds {type(model).__name__}")
         model.impute_with(description["imputed"])
+        model.scales = Scales({name: model.variables[name] for name in description["scaled"]})
+        if support is not None:
+            model.support = DataSupport({name: (rows, width) for name, rows, width in support})
+    model.indistinct = tuple(
+        Indistinct(str(variable), tuple(map(str, causes)), str(how))
+        for variable, causes, how in description["indistinct"]
+    )
     model.load_state_dict(tensors, assign=True)
     return model
 
@@ -177,6 +194,8 @@ def _check_tensors(path: str | PathLike[str], model: StructuralCausalModel) -> N
     kinds = {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()}
     if len(kinds) > 1:
         raise FormatError(f"{path} has tensors of the types {sorted(map(str, kinds))}, expected one floating type.")
+    if not model.scales.valid:
+        raise FormatError(f"{path} has scales of variables that are not finite, or not positive.")
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point() or not bool(torch.isfinite(parameter).all()):
             raise FormatError(f"{path} has values in {name} that are not finite.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values, encode
+from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Variable, as_variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
@@ -20,6 +22,7 @@ from causal_pyro_models.models.missing import Imputer, bound, completed
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register
+from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import noise_name, role
 from causal_pyro_models.validation import checked_count
@@ -112,6 +115,9 @@ class StructuralCausalModel(nn.Module):
         self._nodes = nn.ModuleList(nodes[name] for name in graph.variables)
         self.imputer: Imputer | None = None  # made where the data to train on miss values
         self.refits: tuple[StructuralCausalModel, ...] = ()  # to random halves of the data, see ``fit``; no parts of it
+        self.scales = Scales({})  # of variables that float32 cannot hold in the data to train on
+        self.indistinct: tuple[Indistinct, ...] = ()  # causes that the data do not tell apart
+        self.support: nn.Module | None = None  # made at the end of a training, see ``models.support``
         self._confounders = nn.ModuleList(
             Confounder(self.confounder_dim, {m: graph.parents(m) for m in members}, self.variables, ENCODER)
             for members in self.cliques.values()
@@ -136,6 +142,20 @@ class StructuralCausalModel(nn.Module):
     def _parents(self, name: str, values: Values) -> dict[str, Tensor]:
         return {cause: values[cause] for cause in self._causes[name]}
 
+    def scaled(self, values: Values) -> dict[str, Tensor]:
+        """Values as the nodes see them: standardised where float32 cannot hold them."""
+        return self.scales.scaled(values, self._like.dtype)
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the model's type, on its device."""
+        return next((parameter for parameter in self.parameters()), torch.empty(()))
+
+    def _sampled(self, name: str, values: Values) -> Tensor:
+        """Issue the sample statements of a variable."""
+        with self.scales.at(name):
+            return cast(Tensor, self.nodes[name](name, self.scaled(self._parents(name, values))))
+
     def forward(self, held: Values | None = None) -> dict[str, Tensor]:
         """The Pyro model: a value for each hidden cause and variable of one unit.
 
@@ -144,13 +164,12 @@ class StructuralCausalModel(nn.Module):
         """
         held = held or {}
         values = {name: confounder(name) for name, confounder in self.confounders.items()}
-        nodes = self.nodes
         for name in self.graph.topological_order:
             if name in held:
                 event_dim = len(self.variables[name].event_shape)
                 values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
             else:
-                values[name] = nodes[name](name, self._parents(name, values))
+                values[name] = self._sampled(name, values)
         return values
 
     def guide(self, evidence: Values) -> None:
@@ -163,19 +182,18 @@ class StructuralCausalModel(nn.Module):
             evidence: values ``(units, *event)`` by variable.
         """
         with poutine.block(hide=[noise_name(name) for name in evidence]):
-            values = dict(evidence)
+            values, seen = dict(evidence), self.scaled(evidence)
             for name, confounder in self.confounders.items():
                 if all(read in evidence for read in confounder.inputs):
-                    values.setdefault(name, confounder.guide(name, evidence))
+                    values.setdefault(name, confounder.guide(name, seen))
                 elif name not in evidence:
                     values[name] = _from_prior(confounder, name)
             nodes = self.nodes
             for name in self.graph.topological_order:
-                parents = self._parents(name, values)
                 if name in evidence:
-                    nodes[name].guide(name, values[name], parents)
+                    nodes[name].guide(name, seen[name], self.scaled(self._parents(name, values)))
                 else:
-                    values[name] = _from_prior(nodes[name], name, parents)
+                    values[name] = _from_prior(self._sampled, name, values)
 
     def log_prob(self, values: Values) -> Tensor:
         """Log density of units, equal to that of the model's trace.
@@ -188,10 +206,18 @@ class StructuralCausalModel(nn.Module):
             ModelError: a variable has no value, or one that is no class of it; the model has hidden causes or latents,
                 so that its density has no closed form.
         """
+        return reduce(torch.add, self.log_probs(values).values())
+
+    def log_probs(self, values: Values) -> dict[str, Tensor]:
+        """The terms of :meth:`log_prob`: each variable's log density given its parents."""
         check_unconfounded(self.graph, "log_prob")
         self._check_values(values)
-        terms = (node.log_prob(values[name], self._parents(name, values)) for name, node in self.nodes.items())
-        return reduce(torch.add, terms)
+        found = self._log_densities(self.scaled(values))
+        return {name: density - self.scales.log_slope(name, values[name]) for name, density in found.items()}
+
+    def _log_densities(self, values: Values) -> dict[str, Tensor]:
+        """Each variable's log density given its parents, where values are as the nodes see them."""
+        return {name: node.log_prob(values[name], self._parents(name, values)) for name, node in self.nodes.items()}
 
     def _check_values(self, values: object) -> None:
         if not isinstance(values, Mapping):
@@ -212,15 +238,38 @@ class StructuralCausalModel(nn.Module):
 
     # Training, see ``training.fitting.Trainable`` ----------------------------------------------
 
-    def encode(self, data: Any) -> Batch:
-        """Data as a batch, checked, on the model's device and in its precision; see ``data.encode``.
+    def begin(self, data: Any) -> Batch:
+        """Data to train afresh on, as the nodes see them: which variables are standardised first is settled here.
 
         Raises:
             DataError: the data do not fit the variables.
             UnknownVariableError: a variable has no column.
         """
-        like = next((p for p in self.parameters()), torch.empty(()))
-        batch = encode(data, self.variables).to(like.device, like.dtype)
+        batch = encode(data, self.variables)
+        self.support = None
+        self.scales = Scales.of(self.variables, batch)
+        parents = {name: self.graph.parents(name) for name in self.graph.topological_order}
+        self.indistinct = screened(batch, self.variables, parents)
+        self.scales.to(self._like.device)
+        return self.as_trained(self._moved(batch))
+
+    def encode(self, data: Any) -> Batch:
+        """Data as a batch, checked, on the model's device and in its precision; see ``data.encode``.
+
+        Variables that float32 cannot hold stay in float64.
+
+        Raises:
+            DataError: the data do not fit the variables.
+            UnknownVariableError: a variable has no column.
+        """
+        return self._moved(encode(data, self.variables))
+
+    def as_trained(self, batch: Batch) -> Batch:
+        """An encoded batch with its values as the nodes see them, which all of training is about."""
+        return replace(batch, values=self.scaled(batch.values))
+
+    def _moved(self, batch: Batch) -> Batch:
+        batch = batch.to(self._like.device, self._like.dtype, exact=self.scales.variables)
         for name, value in batch.values.items():
             if not bool(torch.isfinite(value).all()):
                 raise DataError(f"column {name!r} has values beyond the range of {value.dtype}: rescale it.")
@@ -261,8 +310,7 @@ class StructuralCausalModel(nn.Module):
         """Make a guide for missing values of these variables, or none where there are none."""
         if unknown := [name for name in names if name not in self.variables]:
             raise unknown_variable(unknown[0], self.variables)
-        like = next(self.parameters(), torch.empty(()))
-        missing = [name for name in self.graph.topological_order if name in names]
+        missing, like = [name for name in self.graph.topological_order if name in names], self._like
         self.imputer = Imputer(self.variables, missing).to(like.device, like.dtype) if missing else None
 
     def _telling(self, name: str, batch: Batch) -> Tensor:
@@ -373,7 +421,7 @@ def _constant(name: str, value: Tensor) -> str:
     )
 
 
-def _from_prior(part: nn.Module, name: str, *inputs: Values) -> Tensor:
+def _from_prior(part: Callable[..., object], name: str, *inputs: Values) -> Tensor:
     """The value of a part of the model on noise drawn from its prior; only the noise is seen from outside."""
     with poutine.block(hide_fn=lambda site: role(site) != "exogenous"), Exogenize():
         return cast(Tensor, part(name, *inputs))

@@ -10,6 +10,7 @@ from torch import Tensor
 RENAMED_SETTINGS = {"mechanism": "function"}
 FUNCTIONS = (".regression.closed", ".encoder.closed")  # of the parents
 COLUMNS = {"center": 0.0, "scale": 1.0, "low": -1.0, "high": 1.0}  # theirs, a row each now; of some a file has none
+LATER = {"refits": 0, "scaled": [], "indistinct": []}  # what a file of version 2 does not say
 
 
 def upgraded(description: Any) -> Any:

@@ -73,7 +73,9 @@ def delta(value: torch.Tensor, event_dim: int) -> Any:
 
 
 def value_type(fn: Any) -> tuple[torch.dtype, torch.device | None]:
-    """Type and device of the values of a distribution, read off its parameters."""
+    """Type and device of the values of a distribution, read off its parameters, or its last transform's ``dtype``."""
+    if stated := getattr((getattr(fn, "transforms", None) or [None])[-1], "dtype", None):
+        return stated, value_type(fn.base_dist)[1]
     for inner in ("base_dist", "dist", "component_distribution"):
         if hasattr(fn, inner):
             return value_type(getattr(fn, inner))

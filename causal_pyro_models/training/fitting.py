@@ -18,6 +18,7 @@ from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
 from causal_pyro_models.models.networks.preparation import Preparation, Prepare
 from causal_pyro_models.models.structural import StructuralCausalModel
+from causal_pyro_models.models.support import remember
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.training.adversarial import Duel
 from causal_pyro_models.training.callbacks import Callback
@@ -216,7 +217,8 @@ def fit(
     if device is not None:
         module.to(_usable(device))
     with seeded(seed), pyro.validation_enabled(False):  # a loss that is not finite is noticed at every step
-        batch = _weighted(model.encode(data), intervention_weight)
+        batch = model.begin(data) if isinstance(model, StructuralCausalModel) else model.encode(data)
+        batch = _weighted(batch, intervention_weight)
         twins = _encoded_pairs(model, pairs)
         file = None
         if checkpoint is not None:
@@ -269,6 +271,8 @@ class _Training:
             duel = Duel(adversary, deck, held_out)
             fought = run(f"{self.prefix}adversarial", module, duel, self.settings["adversarial_steps"])
             result = dataclasses.replace(result, adversarial=fought)
+        if isinstance(module, StructuralCausalModel) and not self.prefix:  # refits are asked what their model is
+            remember(module, train, held_out)
         return result
 
 
@@ -278,9 +282,11 @@ def _refit(training: _Training, module: nn.Module, batch: Batch, twins: tuple[Ba
 
     halved = {name: max(1, training.settings[name] // 2) for name in ("steps", "adversarial_steps")}
     quiet = dataclasses.replace(training.run, progress=False, callbacks=())
+    untrained = copy.deepcopy(module)
+    if isinstance(untrained, StructuralCausalModel):
+        untrained.support = None
     for k in tqdm(range(count), desc="refits", unit="fit", disable=not training.run.progress):
-        refit = copy.deepcopy(module)
-        _set_refits(refit, ())
+        refit = copy.deepcopy(untrained)
         again = _Training({**training.settings, **halved}, quiet, f"refit {k + 1}: ")
         again(refit, batch[half(batch)], _half_of_pairs(twins))
         _set_refits(module, (*getattr(module, "refits", ()), refit))
@@ -407,6 +413,8 @@ def _encoded_pairs(model: Any, pairs: Pairs | Sequence[Pairs]) -> tuple[Batch, .
         raise DataError(f"the pairs miss values of {missing[0]!r}: drop these units.")
     if len(factual) < MIN_ROWS:
         raise DataError(f"{len(factual)} pairs are too few to learn from: at least {MIN_ROWS} are needed.")
+    if isinstance(model, StructuralCausalModel):
+        return model.as_trained(factual), model.as_trained(counterfactual)
     return factual, counterfactual
 
 

@@ -84,9 +84,9 @@ def losses(subject: Subject) -> Findings:
         yield from _bound(subject)
         return
     model: Any = subject.double or subject.model
-    batch = Batch(_as_model(model, subject.values))
+    values = _as_model(model, subject.values)
     with pyro.validation_enabled(False):
-        loss, expected = sum(model.losses(batch, 1.0).values()), -model.log_prob(batch.values).mean()
+        loss, expected = sum(model.losses(_trained_on(model, values), 1.0).values()), _losses_expected(model, values)
     yield Finding(_error(loss, expected), VECTORISED[expected.dtype], "the losses do not sum to minus the log density")
 
 
@@ -95,9 +95,9 @@ def _bound(subject: Subject) -> Findings:
     model = subject.model
     if not isinstance(model, StructuralCausalModel):
         raise LeftOut("the model has hidden noise and is no StructuralCausalModel")
-    values = {name: value.expand(REPLICATES, *value.shape) for name, value in subject.evidence.items()}
+    values = model.scaled({name: value.expand(REPLICATES, *value.shape) for name, value in subject.evidence.items()})
     with pyro.validation_enabled(False):
-        log_weights = _log_weights(subject)
+        log_weights = _log_weights(subject) + _log_slope(model, subject.evidence)
         own = -_summed(model.unit_losses(values, {}, 1.0, pointwise=True))
         bound = -_summed(model.unit_losses(values, {}, 1.0))
     density = log_weights.logsumexp(0) - math.log(REPLICATES)
@@ -134,7 +134,7 @@ def gradients(subject: Subject) -> Findings:
     model: Any = subject.double
     if model is None:
         raise LeftOut("the model has no parameters of its own")
-    batch = Batch(_as_model(model, subject.values))
+    batch = _trained_on(model, _as_model(model, subject.values))
 
     def loss() -> Tensor:
         with torch.enable_grad(), seeded(subject.seed), pyro.validation_enabled(False):
@@ -172,9 +172,30 @@ def _slopes(name: str, part: nn.Module, loss: Callable[[], Tensor], value: Tenso
 
 
 def _as_model(model: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Values in the precision of a model."""
+    """Values in the precision of a model; those of variables that it standardises in float64 stay in that."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
-    return {name: v.to(like.dtype) if v.is_floating_point() else v for name, v in values.items()}
+    exact = getattr(getattr(model, "scales", None), "variables", ())
+    return Batch(values).to(like.device, like.dtype, exact).values
+
+
+def _trained_on(model: Any, values: dict[str, Tensor]) -> Batch:
+    """A batch as ``fit`` gives it to the model."""
+    batch = Batch(values)
+    return model.as_trained(batch) if isinstance(model, StructuralCausalModel) else batch
+
+
+def _losses_expected(model: Any, values: dict[str, Tensor]) -> Tensor:
+    """Minus the mean log density, of the values as the nodes see them."""
+    density: Tensor = model.log_prob(values)
+    return -(density + _log_slope(model, values)).mean()
+
+
+def _log_slope(model: Any, values: dict[str, Tensor]) -> Tensor:
+    """The logarithm of the volume of values in units of what the nodes see."""
+    slopes = (
+        [model.scales.log_slope(n, v) for n, v in values.items()] if isinstance(model, StructuralCausalModel) else []
+    )
+    return sum(slopes, torch.zeros(()))
 
 
 def _summed(terms: dict[str, Tensor]) -> Tensor:

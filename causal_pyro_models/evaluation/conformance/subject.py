@@ -186,15 +186,19 @@ class Subject:
     def gap(self, name: str, one: Tensor, other: Tensor) -> tuple[float, float]:
         """How far two values of a variable are apart, and the limit for rounding.
 
-        Discrete values: how many differ. Others: the largest difference in standard deviations of the variable, after
-        the spacing of floating numbers where it is the coarser one.
+        Discrete values: how many differ. Others: the largest difference in standard deviations of the variable.
         """
         other = other.expand_as(one)
         if not one.is_floating_point() or self.is_discrete(name):
             return float((one != other).sum()), 0.0
-        limit = ROUNDING.get(one.dtype, 1e-2)
-        spacing = 4 * torch.finfo(one.dtype).eps * other.abs()
-        return float((one - other).abs().div(self.spread(name) + spacing / limit).max()), limit
+        coarsest = max((one.dtype, self.precision), key=lambda dtype: torch.finfo(dtype).eps)
+        return float((one - other).abs().div(self.spread(name)).max()), ROUNDING.get(coarsest, 1e-2)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The type of the model's parameters; the finest where it has none."""
+        parameters = self.model.parameters() if isinstance(self.model, nn.Module) else iter(())
+        return next((parameter.dtype for parameter in parameters), torch.float64)
 
     def spread(self, name: str) -> Tensor:
         """The standard deviation of each coordinate of a variable, in the data or the model's own population."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from functools import reduce
 from numbers import Integral
 from typing import cast
 
@@ -177,9 +176,8 @@ class CausalFlow(StructuralCausalModel):
         initialise_flows([node.flow for node in self._flows.values()], features, lines, prepare)
         super()._initialise_nodes({name: data for name, data in seen.items() if name not in self._flows}, prepare)
 
-    def log_prob(self, values: Values) -> Tensor:
-        self._check_values(values)
-        return -reduce(torch.add, self._node_losses(self.graph.variables, values, 1.0, False).values())
+    def _log_densities(self, values: Values) -> dict[str, Tensor]:
+        return {name: -loss for name, loss in self._node_losses(self.graph.variables, values, 1.0, False).items()}
 
     def _node_losses(
         self, names: Collection[str], values: Values, progress: float, pointwise: bool
