@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         diagnose as diagnose,
         fit_guide as fit_guide,
         impute as impute,
+        probability as probability,
         sample as sample,
         sbc as sbc,
         to_inference_data as to_inference_data,
@@ -126,7 +127,7 @@ _HOMES = {
     "training": "FitResult TensorBoard fit",
     "inference": (
         "AmortizedGuide Draws ImportanceSampling NUTS Noise Worlds abduct counterfactual diagnose fit_guide "
-        "impute sample sbc to_inference_data worlds"
+        "impute probability sample sbc to_inference_data worlds"
     ),
     "effects": ("ate att cate cde dose_response ett ite nde nie odds_ratio path_specific pn pns ps risk_ratio"),
     "estimators": "aipw g_formula ipw",

@@ -14,6 +14,7 @@ from causal_pyro_models.inference.imputation import Imputation, impute
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
+from causal_pyro_models.inference.probability import probability
 
 __all__ = [
     "NUTS",
@@ -32,6 +33,7 @@ __all__ = [
     "fit_guide",
     "impute",
     "joint_table",
+    "probability",
     "sample",
     "sbc",
     "to_inference_data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
@@ -15,12 +16,15 @@ from causal_pyro_models.errors import AbductionError, EvidenceError, QueryError,
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
 from causal_pyro_models.inference.draws import Noise, mixed
-from causal_pyro_models.inference.evidence import Observe
+from causal_pyro_models.inference.evidence import Observe, read_cells
+from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
+from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.inference.ragged import Group, alike, joined
 from causal_pyro_models.inference.weights import resampling
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
@@ -151,21 +155,39 @@ def abducted(
             f"{method!r:.80}."
         )
     _check_noise_is_implicit(program)
-    conditioned = Conditioned.on(program, evidence)
-    if not conditioned.relevant:
-        noise = _completed(conditioned, num_samples, Posterior({}))
-        if noise.exact or num_samples is not None or unless_exact is None:
-            return noise
-        return _completed(conditioned, unless_exact, Posterior({}))
-    if method is None and isinstance(program.model, StructuralCausalModel):
-        method = program.model.guide
-    if method is None:
-        raise _open(conditioned)
-    draws = num_samples or unless_exact or DEFAULT_DRAWS
-    chosen = method if isinstance(method, Method) else ImportanceSampling(method)
-    noise = _completed(conditioned, draws, chosen.draw(conditioned, conditioned.relevant, draws))
+    groups = alike(program, *read_cells(program, evidence))
+    draws = num_samples
+    if any(conditioned.relevant for conditioned, _ in groups):
+        draws = num_samples or unless_exact or DEFAULT_DRAWS
+    noise = _of_groups(groups, method, draws)
+    if draws is None and unless_exact is not None and not noise.exact:
+        noise = _of_groups(groups, method, unless_exact)
     _warn_of(noise)
     return noise
+
+
+def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None) -> Noise:
+    """The noise of all units, abducted group by group."""
+    parts = []
+    for conditioned, _ in groups:
+        posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
+        parts.append(_completed(conditioned, draws, posterior))
+    return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
+
+
+def _posterior(conditioned: Conditioned, method: Method | Guide | None, draws: int) -> Posterior:
+    """Draws of the hidden noise: exact ones where they can be had, else those of a method."""
+    if method is not None and not isinstance(method, Method):
+        method = ImportanceSampling(method)
+    if (method is None or isinstance(method, ImportanceSampling | NUTS)) and not conditioned.sampled:
+        return Posterior({}, states=conditioned.states.draw(draws))
+    if method is None and not conditioned.states.values and (found := normal_posterior(conditioned, draws)):
+        return found
+    if method is None and isinstance(conditioned.program.model, StructuralCausalModel):
+        method = ImportanceSampling(conditioned.program.model.guide)
+    if method is None:
+        raise _open(conditioned)
+    return method.draw(conditioned, conditioned.relevant, draws)
 
 
 def _check_noise_is_implicit(program: Program) -> None:
@@ -191,16 +213,18 @@ def _open(conditioned: Conditioned) -> AbductionError:
 def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
     """All noise, from draws of the latents: that of the observed sites is abducted exactly."""
     program, latents = conditioned.program, posterior.latents
+    held = {**conditioned.evidence, **posterior.states}
+    drawn = bool(latents or posterior.states)
 
     def complete() -> None:
         with (
             poutine.condition(data=dict(latents)),
             Exogenize(program.parameters),
-            Observe(conditioned.evidence, check=() if latents else program.parameters),
+            Observe(held, check=() if drawn else program.parameters),
         ):
             program.batched(conditioned.units, draws)()
 
-    with pyro.validation_enabled(False) if latents else nullcontext():
+    with pyro.validation_enabled(False) if drawn else nullcontext():
         trace = traced(complete)
     if unseen := [name for name in conditioned.evidence if name not in trace.nodes]:
         raise EvidenceError(
@@ -228,7 +252,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
         chains=posterior.chains,
         divergences=posterior.divergences,
-        exact=not latents and all(_is_determined(site) for site in sites.values()),
+        exact=not drawn and all(_is_determined(site) for site in sites.values()),
     )
 
 
@@ -253,7 +277,8 @@ def _is_determined(site: Any) -> bool:
 
 def _warn_of(noise: Noise) -> None:
     """Say so when the draws are too few or too unequal to be trusted."""
-    if noise.ess is not None and noise.num_draws is not None and bool((noise.ess < MINIMUM_ESS).any()):
+    dependent = noise.ess is not None and noise.num_draws is not None and bool((noise.ess < noise.num_draws).any())
+    if noise.ess is not None and dependent and bool((noise.ess < MINIMUM_ESS).any()):
         low = int((noise.ess < MINIMUM_ESS).sum())
         warn(
             f"effective sample size as low as {noise.ess.min():.0f} of {noise.num_draws} draws (under "

@@ -11,14 +11,13 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
 from pyro.ops.provenance import get_provenance, track_provenance
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import AbductionError
-from causal_pyro_models.inference.evidence import Observe, read_evidence
+from causal_pyro_models.inference.evidence import Observe, observed_log_prob, read_evidence
 from causal_pyro_models.inference.program import Place, Program, traced
-from causal_pyro_models.scm.density import log_density
+from causal_pyro_models.inference.states import States
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import is_auxiliary, is_deterministic, noise_name
 
@@ -67,12 +66,32 @@ class Conditioned:
 
         return run
 
+    def sampled_model(self) -> Callable[..., Any]:
+        """The posterior density of the latents that are left to a method, as a Pyro model; all else is summed out.
+
+        Noise that the evidence says nothing about is left out as well.
+        """
+        wanted = [self.latent_name(name) for name in self.sampled]
+        if not self.states.values:
+            return self.model(hide={self.latent_name(name) for name in self.unobserved}.difference(wanted))
+
+        def run(*_: Any) -> None:
+            trace: Any = poutine.trace(poutine.block(self.model(), expose=wanted)).get_trace()
+            latents = {}
+            for name in wanted:
+                value, event_dim = trace.nodes[name]["value"], trace.nodes[name]["fn"].event_dim
+                lead = (1,) * (self.program.nesting + 1 + event_dim - value.dim())
+                latents[name] = value.reshape(lead + value.shape)
+            pyro.factor("_evidence", self.states.summed(latents, 1)[0].sum())
+
+        return run
+
     def log_likelihood(self, trace: Any, draws: int) -> torch.Tensor:
         """Log density of what is observed or held in a trace of :meth:`model`, ``(draws, units)`` or ``(draws,)``."""
         total = torch.zeros(())
         for site in trace.nodes.values():
             if site["type"] == "sample" and site["is_observed"] and not is_deterministic(site):
-                total = total + self.per_unit(_log_prob(site), draws)
+                total = total + self.per_unit(observed_log_prob(site), draws)
         return total.expand(draws, *total.shape[1:])
 
     def per_unit(self, log_prob: torch.Tensor, draws: int) -> torch.Tensor:
@@ -109,6 +128,16 @@ class Conditioned:
             )
         return relevant
 
+    @cached_property
+    def states(self) -> States:
+        """The relevant sites with finitely many states in a unit, which are summed out."""
+        return States.of(self.program, self.evidence, self.units, self.relevant)
+
+    @property
+    def sampled(self) -> list[str]:
+        """The relevant sites that are left to a method."""
+        return [name for name in self.relevant if name not in self.states.values]
+
     def places(self, names: Collection[str]) -> dict[str, Place]:
         """Where the latents of some sites lie, by the name of the latent."""
         nodes = traced(self.model()).nodes
@@ -140,19 +169,6 @@ class Conditioned:
             if bool(((after - before).abs() > 1e-4 * (1 + before.abs())).any()):
                 return True
         return False
-
-
-def _log_prob(site: Any) -> torch.Tensor:
-    fn, value = site["fn"], site["value"]
-    if is_auxiliary(site):
-        return scale_and_mask(fn.log_prob(value), site["scale"], site["mask"])  # type: ignore[no-any-return]
-    supported = fn.support.check(value)
-    if bool(supported.all()):
-        log_prob = log_density(fn, value)
-    else:  # outside its support a formula for a density gives anything, or fails: it is zero
-        inside = supported.reshape(supported.shape + (1,) * fn.event_dim)
-        log_prob = torch.where(supported, log_density(fn, torch.where(inside, value, fn.sample())), -torch.inf)
-    return scale_and_mask(log_prob, site["scale"], site["mask"])  # type: ignore[no-any-return]
 
 
 class _Track(Messenger):

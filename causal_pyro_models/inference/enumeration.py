@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from pyro import poutine
-from torch.distributions import constraints
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.inference.states import finite_states
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site
 
@@ -51,18 +50,9 @@ def joint_table(model: Model, names: Sequence[str]) -> JointTable:
 def is_finite(program: Program) -> bool:
     """Whether a model of one unit has finitely many joint states, and no more than can be enumerated."""
     free = [site for site in program.sites.values() if not site.deterministic]
-    states = [_states(site.support) for site in free]
+    counts = [len(states) for site in free if (states := finite_states(site)) is not None]
     single = not program.plated and not program.observed and all(not site.event_shape for site in free)
-    return single and None not in states and np.prod([len(s) for s in states if s], dtype=float) <= MOST_STATES
-
-
-def _states(support: Any) -> range | None:
-    """The states of a finite support; None where there are infinitely many, or parents decide."""
-    if support is constraints.boolean:
-        return range(2)
-    if isinstance(support, type(constraints.integer_interval(0, 1))):
-        return range(int(support.lower_bound), int(support.upper_bound) + 1)
-    return None
+    return single and len(counts) == len(free) and bool(np.prod(counts, dtype=float) <= MOST_STATES)
 
 
 def enumerated(program: Program, names: Sequence[str]) -> JointTable:
@@ -70,7 +60,7 @@ def enumerated(program: Program, names: Sequence[str]) -> JointTable:
         if name not in program.sites:
             raise unknown_site(name, program.sites)
     free = {name: site for name, site in program.sites.items() if not site.deterministic}
-    axes = [torch.tensor(list(_states(site.support) or ()), dtype=site.dtype) for site in free.values()]
+    axes = [axis for site in free.values() if (axis := finite_states(site)) is not None]
     places = torch.meshgrid(*(torch.arange(len(axis)) for axis in axes), indexing="ij")
     grids = [axis[place.reshape(-1)] for axis, place in zip(axes, places, strict=True)]
     with torch.no_grad():

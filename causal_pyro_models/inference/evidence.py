@@ -4,16 +4,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
+from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.inference.program import Program, Site
-from causal_pyro_models.scm.density import check_possible, check_support
+from causal_pyro_models.scm.density import check_possible, check_support, log_density
 from causal_pyro_models.scm.sites import all_finite, as_numbers, is_auxiliary, role, unknown_site
 
 
 def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor], int]:
-    """Evidence as tensors ``(units, *event)``, and the number of units.
+    """Evidence as tensors ``(units, *event)``, and the number of units, where all have all of it.
 
     Args:
         program: the inspected model.
@@ -25,6 +26,20 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
         EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is deterministic
             or intervened on.
     """
+    data, units, missing = read_cells(program, evidence)
+    for name, absent in missing.items():
+        raise EvidenceError(
+            f"evidence on {name!r} is NaN for {int(absent.sum())} of {units} units, and here all units must have it: "
+            f"drop those units, or leave {name!r} out."
+        )
+    return data, units
+
+
+def read_cells(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor], int, dict[str, torch.Tensor]]:
+    """As :func:`read_evidence`, and which units miss the evidence on a site, ``(units,)``, where some do.
+
+    A unit misses what is NaN; another unit's value stands in its place. What all units miss is left out.
+    """
     if hasattr(getattr(evidence, "columns", None), "duplicated"):
         if not len(evidence.columns):
             raise EvidenceError("evidence has no columns: give one for each site that was observed, or {} for none.")
@@ -35,17 +50,22 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
         raise EvidenceError(
             f"evidence is a dict from site to values ({{}} for none) or a DataFrame, got {type(evidence).__name__}."
         )
-    data = {}
+    data, missing, units = {}, {}, 1
     for name, value in evidence.items():
         if name not in program.sites:
             raise unknown_site(name, program.sites)
         site = program.sites[name]
-        data[name] = _in_plates(program, site, _as_tensor(name, value, site))
+        x, absent = _present(name, _numbers(name, value, site), site, program.plated)
+        if absent is not None and bool(absent.all()):
+            units = max(units, len(absent))
+            continue
+        if absent is not None:
+            missing[name] = absent
+        data[name] = _in_plates(program, site, _as_tensor(name, x, site))
         if site.support is not None:
             check_support(name, site.support, data[name])
     if program.plated:
-        return data, 1
-    units = 1
+        return data, 1, {}
     for name, value in data.items():
         if value.dim() == program.sites[name].place.event_dim:
             continue
@@ -54,10 +74,26 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
                 f"evidence on {name!r} has {len(value)} units where the evidence before it has {units}."
             )
         units = max(units, len(value))
-    return data, units
+    return data, units, missing
 
 
-def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
+def _present(name: str, x: torch.Tensor, site: Site, plated: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Values with one that is there in the place of those that are NaN, and which units miss theirs, if any do."""
+    events = len(site.event_shape)
+    if plated or x.dim() != events + 1 or not x.is_floating_point() or not bool(x.isnan().any()):
+        return x, None
+    absent = x.isnan().reshape(len(x), -1)
+    if bool((absent.any(1) & ~absent.all(1)).any()):
+        raise EvidenceError(
+            f"evidence on {name!r} is NaN in a part of the value of a unit: give the whole value, or NaN for all of it."
+        )
+    absent = absent.any(1)
+    if bool(absent.all()):
+        return x, absent
+    return torch.where(absent.reshape(-1, *(1,) * events), x[~absent][:1], x), absent
+
+
+def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
     if site.role == "intervened":
         raise EvidenceError(
             f"evidence on {name!r} contradicts the intervention on it in this model: leave it out, or pass the "
@@ -76,6 +112,10 @@ def _as_tensor(name: str, value: Any, site: Site) -> torch.Tensor:
         raise EvidenceError(f"evidence on {name!r} must be real numbers, got complex ones.")
     if x.numel() == 0:
         raise EvidenceError(f"evidence on {name!r} is empty: give at least one unit, or leave the site out.")
+    return x
+
+
+def _as_tensor(name: str, x: torch.Tensor, site: Site) -> torch.Tensor:
     cast = x.to(device=site.device, dtype=site.dtype)
     if not (all_finite(x) and (cast is x or all_finite(cast))):
         bad = int((~(torch.isfinite(x) & torch.isfinite(cast).to(x.device))).sum())
@@ -136,3 +176,17 @@ class Observe(Messenger):
         if name in self.check:
             check_possible(name, fn, value)
         msg["value"], msg["is_observed"] = value, True
+
+
+def observed_log_prob(site: Any) -> torch.Tensor:
+    """Log density of an observed site of a trace, ``-inf`` where its value is outside the support."""
+    fn, value = site["fn"], site["value"]
+    if is_auxiliary(site):
+        return scale_and_mask(fn.log_prob(value), site["scale"], site["mask"])  # type: ignore[no-any-return]
+    supported = fn.support.check(value)
+    if bool(supported.all()):
+        log_prob = log_density(fn, value)
+    else:  # outside its support a formula for a density gives anything, or fails: it is zero
+        inside = supported.reshape(supported.shape + (1,) * fn.event_dim)
+        log_prob = torch.where(supported, log_density(fn, torch.where(inside, value, fn.sample())), -torch.inf)
+    return scale_and_mask(log_prob, site["scale"], site["mask"])  # type: ignore[no-any-return]

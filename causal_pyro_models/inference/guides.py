@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro import poutine
 from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoLaplaceApproximation, AutoNormal
 from torch import nn
@@ -68,7 +69,7 @@ class AmortizedGuide(nn.Module):
                 "AmortizedGuide computes the noise from the evidence, and none was given: pass what the model has "
                 "observed as evidence, or use AutoNormal."
             )
-        latents = [conditioned.latent_name(name) for name in conditioned.relevant]
+        latents = [conditioned.latent_name(name) for name in conditioned.sampled]
         sites = traced(conditioned.model()).nodes
         self.shapes = {name: sites[name]["fn"].event_shape for name in latents}
         self.supports = {name: sites[name]["fn"].support for name in latents}
@@ -176,17 +177,35 @@ def fit_guide(
         raise QueryError(f"learning_rate must be a positive number, got {learning_rate!r:.80}.")
     with seeded(seed):
         conditioned = Conditioned.on(inspect_model(model), evidence)
-        if not (relevant := conditioned.relevant):
-            raise AbductionError("no unobserved site has evidence downstream: abduction is exact, without a guide.")
-        density = conditioned.model(
-            hide=[conditioned.latent_name(n) for n in conditioned.unobserved if n not in relevant]
-        )
+        if not (sampled := conditioned.sampled):
+            raise AbductionError(
+                "no unobserved site with infinitely many states has evidence downstream: abduction is exact, without a "
+                "guide."
+            )
+        density = conditioned.sampled_model()
         trained = _made(guide, conditioned, density)
         elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=conditioned.program.nesting, vectorize_particles=True)
         with torch.enable_grad(), pyro.validation_enabled(False):
-            _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in relevant])
-            _minimise(elbo(density, _in_plates(trained, conditioned, None)), trained, steps, learning_rate, progress)
+            _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in sampled])
+            loss = elbo(density, _in_plates(trained, conditioned, None))
+            if conditioned.states.values:
+                loss = functools.partial(_summed_loss, trained, conditioned, num_particles)
+            _minimise(loss, trained, steps, learning_rate, progress)
     return trained
+
+
+def _summed_loss(guide: nn.Module, conditioned: Conditioned, draws: int) -> torch.Tensor:
+    """The negative evidence lower bound where sites with finitely many states are summed out."""
+    trace = traced(_in_plates(guide, conditioned, draws), "the guide")
+    proposed = {name: v for name, v in latents_of(trace).items() if not _is_helper(trace.nodes[name])}
+    log_q = _log_density(trace, conditioned, draws)
+    prior = traced(poutine.condition(conditioned.model(draws), data=proposed))
+    latents = {name: proposed[name] for name in map(conditioned.latent_name, conditioned.sampled)}
+    total = conditioned.states.summed(latents, draws)[0].sum() - log_q.expand(draws, *log_q.shape[1:]).sum()
+    for name in latents:
+        log_p = conditioned.per_unit(prior.nodes[name]["fn"].log_prob(latents[name]), draws)
+        total = total + log_p.expand(draws, *log_p.shape[1:]).sum()
+    return -total / draws
 
 
 def _made(guide: Any, conditioned: Conditioned, density: Callable[..., Any]) -> nn.Module:
@@ -296,15 +315,21 @@ def run_guide(
         return {}, torch.zeros(())
     _check_units(conditioned, _check_sites(conditioned, guide, wanted))
     trace = traced(_in_plates(guide, conditioned, draws), "the guide")
-    sites = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
-    parts = [conditioned.per_unit(site["fn"].log_prob(site["value"]), draws) for site in sites.values()]
-    if any(all(frame.dim != -1 for frame in site["cond_indep_stack"]) for site in sites.values()):
-        parts = [part.reshape(draws, -1).sum(1) for part in parts]
-    proposed = {name: value for name, value in latents_of(trace).items() if not _is_helper(sites[name])}
+    log_q = _log_density(trace, conditioned, draws)
+    proposed = {name: value for name, value in latents_of(trace).items() if not _is_helper(trace.nodes[name])}
     for name, value in proposed.items():
         if draws > 1 and bool((value == value[:1]).all()):
             raise AbductionError(
                 f"every draw of {name!r} from the guide is the same, a point estimate that says nothing of "
                 f"uncertainty: give it a density, such as AutoNormal has."
             )
-    return proposed, functools.reduce(torch.add, parts)
+    return proposed, log_q
+
+
+def _log_density(trace: Any, conditioned: Conditioned, draws: int) -> torch.Tensor:
+    """Log density of a guide in a trace of it; see :func:`run_guide`."""
+    sites = [s for s in trace.nodes.values() if s["type"] == "sample" and not is_auxiliary(s)]
+    parts = [conditioned.per_unit(site["fn"].log_prob(site["value"]), draws) for site in sites]
+    if any(all(frame.dim != -1 for frame in site["cond_indep_stack"]) for site in sites):
+        parts = [part.reshape(draws, -1).sum(1) for part in parts]
+    return functools.reduce(torch.add, parts)

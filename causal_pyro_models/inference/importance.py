@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyro
 import torch
@@ -10,10 +10,13 @@ from pyro import poutine
 
 from causal_pyro_models.errors import AbductionError, EvidenceError
 from causal_pyro_models.inference.conditioned import Conditioned, latents_of
+from causal_pyro_models.inference.evidence import observed_log_prob
 from causal_pyro_models.inference.guides import Guide, run_guide
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import traced
 from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth
+
+STATE = ""  # beside the latents: the number of the joint state of the sites that are summed out
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,32 @@ class ImportanceSampling:
 
     def draw(self, conditioned: Conditioned, relevant: list[str], num_samples: int) -> Posterior:
         """Draw the latents of the relevant sites and weight them."""
-        wanted = [conditioned.latent_name(name) for name in relevant]
         with pyro.validation_enabled(False):
+            wanted = [conditioned.latent_name(name) for name in conditioned.sampled]
             proposed, log_q = run_guide(self.guide, conditioned, wanted, num_samples)
+            states = conditioned.states.values
+            if any(conditioned.latent_name(name) in proposed for name in states):  # the guide draws them itself
+                wanted, states = [conditioned.latent_name(name) for name in relevant], {}
             trace = traced(poutine.condition(conditioned.model(num_samples), data=proposed))
-            log_p = conditioned.log_likelihood(trace, num_samples)
+            latents = {**latents_of(trace), **proposed}
+            latents = {name: latents[name] for name in wanted}
+            if states:
+                log_p, latents[STATE] = conditioned.states.summed(latents, num_samples)
+                for name in proposed:
+                    log_p = log_p + conditioned.per_unit(observed_log_prob(trace.nodes[name]), num_samples)
+            else:
+                log_p = conditioned.log_likelihood(trace, num_samples)
             if log_q.dim() == 1:
                 log_p = log_p.reshape(num_samples, -1).sum(1)
-            log_weights = log_p - log_q
-        latents = {**latents_of(trace), **proposed}
-        return _weighted({name: latents[name] for name in wanted}, log_weights)
+        posterior = _weighted(latents, log_p - log_q)
+        if not states:
+            return posterior
+        index = posterior.latents[STATE]
+        return replace(
+            posterior,
+            latents={name: value for name, value in posterior.latents.items() if name != STATE},
+            states=conditioned.states.chosen(index),
+        )
 
 
 def _weighted(latents: dict[str, torch.Tensor], log_weights: torch.Tensor) -> Posterior:

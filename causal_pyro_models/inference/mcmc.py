@@ -56,14 +56,13 @@ class NUTS:
             raise QueryError(
                 f"num_samples={num_samples} does not divide into {self.num_chains} chains: ask for {nearest}, say."
             )
-        hidden = [conditioned.latent_name(name) for name in conditioned.unobserved if name not in relevant]
-        places = conditioned.places(relevant)
+        places, density = conditioned.places(conditioned.sampled), conditioned.sampled_model()
         parts: list[dict[str, torch.Tensor]] = []
         divergences: list[int] = []
         with torch.enable_grad():
             for _ in range(self.num_chains):
                 kernel = pyro.infer.NUTS(
-                    conditioned.model(hide=hidden),
+                    density,
                     target_accept_prob=self.target_accept,
                     max_tree_depth=self.max_tree_depth,
                 )
@@ -82,7 +81,10 @@ class NUTS:
             plates = value.dim() - 1 - place.event_dim
             latents[name] = value.reshape(num_samples, *(1,) * (conditioned.program.nesting - plates), *value.shape[1:])
         ess = _effective_sample_size(latents, self.num_chains)
-        return Posterior(latents, None, ess, None, self.num_chains, tuple(divergences))
+        states = {}
+        if conditioned.states.values:
+            states = conditioned.states.chosen(conditioned.states.summed(latents, num_samples)[1])
+        return Posterior(latents, None, ess, None, self.num_chains, tuple(divergences), states)
 
 
 def _effective_sample_size(latents: dict[str, torch.Tensor], chains: int) -> torch.Tensor:

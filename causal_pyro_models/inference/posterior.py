@@ -1,7 +1,7 @@
 """What a method of abduction hands back: draws of latents, and how good they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -17,6 +17,7 @@ class Posterior:
         pareto_k: Pareto k-hat by unit.
         chains: the number of Markov chains that the draws come from.
         divergences: divergent transitions in each chain.
+        states: draws of hidden sites that were summed out, ``(draws, units, *event)``: the sites, not their noise.
     """
 
     latents: Mapping[str, torch.Tensor]
@@ -25,3 +26,4 @@ class Posterior:
     pareto_k: torch.Tensor | None = None
     chains: int = 1
     divergences: tuple[int, ...] = ()
+    states: Mapping[str, torch.Tensor] = field(default_factory=dict)
