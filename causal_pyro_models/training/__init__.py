@@ -4,7 +4,8 @@ What a family minimises belongs to its node in ``models.nodes``; how it is minim
 """
 
 from causal_pyro_models.training.callbacks import Callback, TensorBoard
-from causal_pyro_models.training.fitting import Trainable, fit
+from causal_pyro_models.training.fitting import fit
+from causal_pyro_models.training.likelihood import Trainable
 from causal_pyro_models.training.loop import FitResult
 
 __all__ = ["Callback", "FitResult", "TensorBoard", "Trainable", "fit"]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import pyro
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
-from causal_pyro_models.models.networks.preparation import Preparation, Prepare
+from causal_pyro_models.models.networks.preparation import Preparation
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.models.support import remember
 from causal_pyro_models.seeding import seeded
@@ -24,109 +24,14 @@ from causal_pyro_models.training.adversarial import Duel
 from causal_pyro_models.training.callbacks import Callback
 from causal_pyro_models.training.checkpoints import Checkpoint, digest, outline
 from causal_pyro_models.training.critics import adversary_of
-from causal_pyro_models.training.loop import CHECKS, Deck, Descent, FitResult as FitResult, Loop, Objective, decayed
-from causal_pyro_models.training.pairs import pair_errors
+from causal_pyro_models.training.halves import half, half_of_pairs
+from causal_pyro_models.training.likelihood import Likelihood, Trainable
+from causal_pyro_models.training.loop import Deck, FitResult as FitResult, Loop, Objective
 from causal_pyro_models.training.preparing import Preparing
 from causal_pyro_models.validation import checked_count
 
 MIN_ROWS = 20
-WEIGHT_DECAY = 0.3  # of matrices, not of biases; the networks overfit a few thousand rows without it
 LABEL = "fit"
-
-
-@runtime_checkable
-class Trainable(Protocol):
-    """What ``fit`` asks of a model, which is a ``torch.nn.Module``.
-
-    A model whose start may be final for some variables names them as ``settled``; its ``losses`` take a third argument,
-    variables to leave out. What trains a model against critics afterwards is registered with
-    ``training.critics.adversary_of``.
-
-    Example:
-        >>> from causal_pyro_models import CausalFlow, CausalGraph
-        >>> isinstance(CausalFlow(CausalGraph(["X"], []), {"X": 1}), Trainable)
-        True
-    """
-
-    def encode(self, data: Any) -> Batch:
-        """Data as a batch, checked, on the model's device."""
-
-    def initialise(self, batch: Batch, prepare: Prepare) -> None:
-        """Start afresh, from what the training data show at once; ``prepare`` runs what has to be moved for that."""
-
-    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Each variable's mean loss over the units, whose sum is minimised; schedules follow ``progress`` in [0, 1]."""
-
-    def finish(self, train: Batch, validation: Batch) -> None:
-        """Decide what the held-out units decide once the training is over."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained, as of a ``torch.nn.Module``."""
-
-
-class Likelihood:
-    """The objective of a model's own losses, and of true counterfactual pairs where there are any.
-
-    Args:
-        model: what is trained.
-        deck: the units to train on.
-        held_out: the units to validate on.
-        learning_rate: its peak.
-        pairs: pairs to train and to validate on, each the factual and the counterfactual units.
-    """
-
-    checks = CHECKS
-
-    def __init__(
-        self,
-        model: Trainable,
-        deck: Deck,
-        held_out: Batch,
-        learning_rate: float,
-        pairs: Sequence[tuple[Batch, Batch]] = (),
-    ) -> None:
-        self.model, self.deck, self.held_out, self.pairs = model, deck, held_out, pairs
-        train = deck.train
-        plain = not pairs and not train.missing and train.weight is None  # all that the start knows of
-        self.settled: frozenset[str] = getattr(model, "settled", frozenset()) if plain else frozenset()
-        self.constant, self.idle = 0.0, False
-        if self.settled:
-            with torch.no_grad():
-                start = model.losses(train[torch.arange(min(len(train), len(held_out)))], 0.0)
-            self.constant = float(sum(start[name] for name in self.settled))
-            self.idle = self.settled >= start.keys()
-        self.descent = Descent(decayed(model.parameters(), WEIGHT_DECAY), learning_rate, betas=(0.9, 0.99))
-        self.idle = self.idle or not self.descent.weights
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"optimiser": self.descent.optimiser}
-        self.modules: dict[str, nn.Module] = {}
-
-    def losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Every term of the loss on a batch; a batch of pairs as large is drawn to it."""
-        given = (batch, progress, self.settled) if self.settled else (batch, progress)
-        losses: dict[str, Tensor] = self.model.losses(*given)
-        if self.pairs:
-            factual, counterfactual = self.pairs[0]
-            chosen = torch.randperm(len(factual))[: max(2, len(batch))]
-            terms = pair_errors(self._structural(), factual[chosen], counterfactual[chosen])
-            losses = losses | {f"{name} in pairs": term for name, term in terms.items()}
-        return losses
-
-    def _structural(self) -> StructuralCausalModel:
-        if not isinstance(self.model, StructuralCausalModel):
-            raise FitError(f"pairs teach a StructuralCausalModel, got {type(self.model).__name__}: leave them out.")
-        return self.model
-
-    def update(self, progress: float) -> float:
-        return self.constant + self.descent.step(self.losses(self.deck.draw(), progress), progress)
-
-    def validate(self) -> float:
-        terms = list(self.model.losses(self.held_out, 1.0).values())
-        for pairs in self.pairs[1:]:
-            terms += pair_errors(self._structural(), *pairs).values()
-        return float(sum(terms))
-
-    def culprits(self, units: Tensor, progress: float) -> list[str]:
-        return self.descent.not_finite(self.losses(self.deck.train[units], progress))
 
 
 def fit(
@@ -288,47 +193,12 @@ def _refit(training: _Training, module: nn.Module, batch: Batch, twins: tuple[Ba
     for k in tqdm(range(count), desc="refits", unit="fit", disable=not training.run.progress):
         refit = copy.deepcopy(untrained)
         again = _Training({**training.settings, **halved}, quiet, f"refit {k + 1}: ")
-        again(refit, batch[half(batch)], _half_of_pairs(twins))
+        again(refit, batch[half(batch)], half_of_pairs(twins))
         _set_refits(module, (*getattr(module, "refits", ()), refit))
 
 
 def _set_refits(module: nn.Module, refits: tuple[nn.Module, ...]) -> None:
     module.refits = refits  # type: ignore[assignment]  # a tuple: they are no parts of the module
-
-
-HALVES = 100  # drawn at most, until every variable varies in one
-
-
-def half(batch: Batch) -> Tensor:
-    """The indices of a random half of the units, in which every variable varies that varies in all.
-
-    Raises:
-        DataError: no such half was found.
-    """
-    for _ in range(HALVES):
-        rows = torch.randperm(len(batch))[: len(batch) // 2]
-        part = batch[rows]
-        constant = [name for name in batch.values if not _varies(part, name) and _varies(batch, name)]
-        if not constant:
-            return rows
-    raise DataError(
-        f"variable {constant[0]!r} varies in so few rows that it is constant in random halves of them: fit with "
-        f"refits=0, or leave it out of the graph."
-    )
-
-
-def _varies(batch: Batch, name: str) -> bool:
-    """Whether a variable has two values at least, where it is observed and not set."""
-    rows = batch.intact(name)
-    value = batch.values[name][rows & ~batch.intervened[name] if name in batch.intervened else rows]
-    return len(value) > 0 and not bool((value == value[0]).all())
-
-
-def _half_of_pairs(pairs: tuple[Batch, ...]) -> tuple[Batch, ...]:
-    if not pairs:
-        return ()
-    chosen = torch.randperm(len(pairs[0]))[: len(pairs[0]) // 2]
-    return tuple(part[chosen] for part in pairs)
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import DataError, FormatError, QueryError
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.storage import read_file, write_file
-from causal_pyro_models.training.fitting import half
+from causal_pyro_models.training.halves import half
 
 GRAPH = CausalGraph.from_edges([("X", "Y")])
 KINDS = {"X": Continuous(), "Y": Continuous()}
