@@ -64,6 +64,7 @@ class Means:
         weights = self.values.new_full((count,), 1.0 / count)
         if self.log_weights is not None:
             weights = self.log_weights.to(self.values).exp()
+            weights = weights / weights.sum(0, keepdim=True)  # to the precision of the values
         centre = (_aligned(weights, self.values) * self.values).sum(0, keepdim=True)
         at, slope = torch.func.jvp(effect, (centre.expand_as(self.values).contiguous(),), (self.values - centre,))[:2]
         square = (_aligned(weights, slope) * slope).square().sum(0)

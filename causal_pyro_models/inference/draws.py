@@ -177,6 +177,7 @@ class Draws(Mapping[str, torch.Tensor]):
             )
         value = value if value.dtype.is_floating_point else value.to(torch.get_default_dtype())
         weight = self.shares().to(value)
+        weight = weight / weight.sum(0, keepdim=True)  # to the precision of the values
         return value, weight.reshape(weight.shape + (1,) * (value.dim() - weight.dim()))
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ LEAST_VARIANCE = 1e-6  # of a direction, to 1 of a feature; in it lie features t
 TOLERANCE = 1e-3  # of the limit, where rows repeat each other
 ORDINARY = 6.0  # robust standard deviations beyond which values have no say in the covariance
 NORMAL_IQR = 1.349
+FARTHER = 3.0  # times as far from the middle as any row
 BLOCK = 128  # rows whose distances fit a processor's cache
 
 
@@ -25,7 +26,8 @@ class Neighbours(nn.Module):
 
     Distances are to the tenth nearest row of the sample, between features that are whitened: in units of what the
     data vary by in each direction, so that a combination of values which the data have none of is far from them. Where
-    features have long tails, these are drawn in.
+    features have long tails, these are drawn in. A feature that is three times as far from its middle as in any row is
+    outside, too, which many features would hide.
 
     Args:
         rows: size of the sample.
@@ -47,6 +49,8 @@ class Neighbours(nn.Module):
     spread: Tensor
     low: Tensor
     high: Tensor
+    first: Tensor
+    last: Tensor
     axes: Tensor
     rows: Tensor
     limit: Tensor
@@ -54,7 +58,7 @@ class Neighbours(nn.Module):
     def __init__(self, rows: int, width: int) -> None:
         super().__init__()
         directions = min(width, DIRECTIONS)
-        for name in ("center", "spread", "low", "high"):
+        for name in ("center", "spread", "low", "high", "first", "last"):
             self.register_buffer(name, torch.zeros(width))
         self.register_buffer("axes", torch.zeros(width, directions))
         self.register_buffer("rows", torch.zeros(rows, directions))
@@ -91,7 +95,9 @@ class Neighbours(nn.Module):
     def outside(self, features: Tensor) -> Tensor:
         """``(units,)``, true where features ``(units, width)`` lie farther out than all but few rows of the data."""
         near = [(part <= self.limit.double().square()).sum(1) for part in self._squares(self.whitened(features))]
-        return torch.cat(near) < self.neighbour  # so where a feature is no number
+        offset = features.to(self.center) - self.center
+        beyond = (offset > FARTHER * (self.last - self.center)) | (offset < FARTHER * (self.first - self.center))
+        return (torch.cat(near) < self.neighbour) | beyond.any(1)  # few are near what is no number
 
     def _squares(self, whitened: Tensor) -> Iterator[Tensor]:
         """The squared distances to each row of the sample, ``(block, rows)`` at a time."""
@@ -122,6 +128,8 @@ class Neighbours(nn.Module):
             "spread": spread,
             "low": order[round(tail * (len(few) - 1))],
             "high": order[round((1 - tail) * (len(few) - 1))],
+            "first": order[0],
+            "last": order[-1],
             "axes": axes[:, -self.axes.shape[1] :],
         }
         for name, values in found.items():

@@ -48,7 +48,7 @@ class DataSupport(nn.Module):
         return {name: (len(part.rows), len(part.center)) for name, part in self.neighbours.items()}
 
     def lowest(self, name: str) -> float:
-        """The log density of a variable given its causes that hardly a row is below; minus infinity for none."""
+        """The log density of a variable given its causes that few rows are below; minus infinity where it has none."""
         return float(self.rarest[self.names.index(name)]) if name in self.names else -math.inf
 
 
