@@ -29,7 +29,7 @@ from causal_pyro_models.models.registry import register
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
 SMALLEST_SQUARE = 1e-6  # of a residual in its standard deviations, where logarithms are taken
 MIN_LOG_SCALE = -11.5  # of the residual, in the variable's standard deviations
-UNITS_PER_POINT = 50  # of the map that gives residuals a normal law, at least
+UNITS_PER_POINT = 25  # of the map that gives residuals a normal law, at least
 HELD_OUT = 10  # every so many units judge whether that map is needed
 
 

@@ -41,7 +41,7 @@ def start_locations(
         for name in _layers(expansion) if expansion.apart else ():
             expansion.get_parameter(name).requires_grad_(False)
     curved = [True] * len(targets)
-    movable = [i for i, e in enumerate(expansions) if e.apart and len(targets[i]) >= MIN_UNITS]
+    movable = [i for i, e in enumerate(expansions) if e.takes_units and len(targets[i]) >= MIN_UNITS]
     if movable:
         chosen = _choose([expansions[i] for i in movable], [(features[i], targets[i]) for i in movable], prepare)
         for i, take in zip(movable, chosen, strict=True):
