@@ -69,7 +69,7 @@ class Expansion(Standardised):
         for layer, (inputs, outputs) in enumerate(sizes):
             self.register_parameter(f"weight{layer}", nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs)))
             self.register_parameter(f"offset{layer}", nn.Parameter(torch.zeros(outputs)))
-        self.takes_units = width > 2 and bool(self.hidden)  # whether the location may have hidden units
+        self.takes_units = width > 1 and bool(self.hidden)  # whether the location may have hidden units
         self.apart = width > 1 and bool(self.hidden)  # whether the further functions have hidden units of their own
         if self.apart:
             self.further_weight = nn.Parameter(torch.randn(first, width) / math.sqrt(width))
@@ -172,33 +172,32 @@ class Expansion(Standardised):
         return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
 
     @torch.no_grad()
-    def solve(self, features: Tensor, target: Tensor, curved: bool = True, scale_of: Tensor | None = None) -> Tensor:
+    def solve(self, features: Tensor, target: Tensor, units: bool = False, scale_of: Tensor | None = None) -> Tensor:
         """Find the location for hidden units that are in place; its residuals ``(units,)``.
 
         Args:
             features: ``(units, width)``.
             target: ``(units,)``.
-            curved: whether hidden units may be taken beside line and products.
+            units: whether hidden units are taken beside line and products, and not curves.
             scale_of: ``(units,)``, the scale of each unit's residual; None where they are alike.
         """
         if not self.width:
             return target
         tensors = self.tensors()
         line, squashed = self.inputs({**tensors, "open_smooth": torch.ones_like(self.open_smooth)}, features)
-        parts = [line, self.curves(tensors, features)]
-        if units_too := curved and self.takes_units:
-            parts.append(self.units(tensors, squashed))
-        columns = torch.cat(parts, -1)
+        more = self.units(tensors, squashed) if units else self.curves(tensors, features)
+        columns = torch.cat([line, more], -1)
         share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
         data = moments(columns * share.unsqueeze(-1), target * share)
-        coefficients, taken = self._regression(data, units_too)
-        opened = torch.zeros(len(self.line) + len(self.smooth) + len(self.location)).to(line)
-        opened[taken] = 1.0
-        split = len(self.line), len(self.smooth), len(self.location)
-        values = torch.zeros_like(opened)
-        values[: len(coefficients)] = coefficients.to(line)
-        own = self.line, self.smooth, self.location, self.open_line, self.open_smooth, self.open_units
-        for tensor, new in zip(own, values.split(split) + opened.split(split), strict=True):
+        coefficients, taken = self._regression(data, units)
+        values, opened = torch.zeros_like(columns[0]), torch.zeros_like(columns[0])
+        values[:], opened[taken] = coefficients.to(line), 1.0
+        split = len(self.line), columns.shape[1] - len(self.line)
+        for weights in (self.line, self.smooth, self.location, self.open_line, self.open_smooth, self.open_units):
+            weights.zero_()
+        own = (self.line, self.location if units else self.smooth)
+        gates = (self.open_line, self.open_units if units else self.open_smooth)
+        for tensor, new in zip((*own, *gates), values.split(split) + opened.split(split), strict=True):
             tensor.copy_(new)
         return target - (columns.double() @ coefficients).to(target)
 
@@ -282,9 +281,11 @@ class Expansion(Standardised):
         crossed = products[self.pairs[0] != self.pairs[1]]  # a square is a curve
         smooth = [start + torch.tensor(group) for group, _ in self.layout.groups]
         curves, pairs = (smooth[: self.width], smooth[self.width :]) if smooth else ([], [])
-        choices = [[], [products], curves, [crossed, *curves, *pairs]]
         if units:
-            choices.append([*choices[-1], start + len(self.smooth) + torch.arange(len(self.location))])
+            hidden = start + torch.arange(len(self.location))
+            choices = [[], [products], [hidden], [torch.cat([products, hidden])]]
+        else:
+            choices = [[], [products], curves, [products, *curves], [crossed, *curves, *pairs]]
         best: Fit | None = None
         for choice in choices:
             choice = [group for group in choice if len(group)]
@@ -295,10 +296,10 @@ class Expansion(Standardised):
                 best, chosen, within = found, taken, places
         assert best is not None
         part = data.of(chosen)
-        coefficients = again(part, best) if within else best.coefficients
+        coefficients = again(part, best) if within and not units else best.coefficients
         result = torch.zeros_like(data.moment)
         result[chosen] = coefficients
-        if within and 1 < self.width <= MAX_BALANCED:
+        if within and not units and 1 < self.width <= MAX_BALANCED:
             result = self._balanced(data, result, chosen)
         return result, chosen
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 PENALTIES = 10.0 ** torch.arange(-9.0, -2.0, 0.5, dtype=torch.float64)  # per unit
-MARGIN = 1.0  # of log evidence, that a later choice of columns must win by
+MARGIN = 2.0  # of log evidence, that a later choice of columns must win by
 FREE = 1e-9  # penalty per unit of coefficients that have none, so that columns may depend on each other
 STRENGTHS = (1e-8, 1e3)  # penalties per unit of groups
 SWEEPS, CLOSE = 25, 0.05  # over the penalties of groups, and how little their logarithms move when they are found

@@ -181,8 +181,7 @@ class ScalarFlow(nn.Module):
     def solve(self, features: Tensor, value: Tensor) -> None:
         """The start again from other data, the hidden units left as they are."""
         target = (value - self.mean) / self.sd
-        curved = bool(self.conditioner.open_units.any())
-        self._set_law(features, target, self.conditioner.solve(features, target, curved))
+        self._set_law(features, target, self.conditioner.solve(features, target, self._hidden))
 
     @torch.no_grad()
     def keep_if_better(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
@@ -212,7 +211,7 @@ class ScalarFlow(nn.Module):
             change = self.conditioner.solve_further(0, features, log_size - log_size.mean())
             if bool((change != change[0]).any()):
                 scale = (MAX_LOG_SCALE * torch.tanh(change / MAX_LOG_SCALE)).exp()
-                residual = self._scaled(self.conditioner.solve(features, target, scale_of=scale) / scale)
+                residual = self._scaled(self.conditioner.solve(features, target, self._hidden, scale) / scale)
                 self.settled = False
         for name, values in _law_of(residual, self.residual.points)._asdict().items():
             self.get_buffer(f"law_{name}").copy_(values)
@@ -220,6 +219,11 @@ class ScalarFlow(nn.Module):
             noise = _normal_noise(residual)
             moments = noise.square() - 1.0, noise**3 - 3.0 * noise
             self.settled = not any(self.conditioner.tells_of(features, moment) for moment in moments)
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether the location has hidden units."""
+        return bool(self.conditioner.open_units.any())
 
     def _scaled(self, residual: Tensor) -> Tensor:
         """Residuals in units of their standard deviation, which is kept."""
