@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.curves import GRID, PIECES, eigencurves, layout, splines
-from causal_pyro_models.models.networks.features import Standardised
+from causal_pyro_models.models.networks.features import Standardised, going_on, tame
 from causal_pyro_models.models.networks.ridge import MARGIN, Fit, Moments, again, evidence_ridge, grouped_ridge, moments
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
@@ -100,46 +101,48 @@ class Expansion(Standardised):
         """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
         if not self.width:
             return tensors["line"], tensors["bias"].unsqueeze(-2)
-        line, squashed = self.inputs(tensors, features)
-        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
-        if bool(tensors["open_smooth"].any()):
-            columns = self.curves(tensors, features)
-            location = location + columns @ (tensors["smooth"] * tensors["open_smooth"]).unsqueeze(-1)
-        opened = bool(tensors["open_units"].any())
-        units = self.units(tensors, squashed) if opened or not self.apart else None
-        if opened and units is not None:
-            location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
-        own = self._further_units(tensors, squashed) if units is None or self.apart else units
+        features = (features - tensors["center"]) / tensors["scale"]
+        location = going_on(partial(self._location, tensors), features, tensors["low"], tensors["high"])
+        squashed = self._squashed(tensors, features)
+        own = self._further_units(tensors, squashed)
         further = _affine(squashed, tensors["slopes"], tensors["bias"]) + own @ tensors["others"].mT
         return location.squeeze(-1), further
 
-    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns of the line, and what the hidden units see: without the long tails that few units are in.
+    def _location(self, tensors: Tensors, inside: Tensor) -> Tensor:
+        """The location ``(units, 1)`` at standardised features."""
+        location = self.line_of(inside) @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        if bool(tensors["open_smooth"].any()):
+            curves = self.curves(tensors, inside)
+            location = location + curves @ (tensors["smooth"] * tensors["open_smooth"]).unsqueeze(-1)
+        if bool(tensors["open_units"].any()):
+            units = self.units(tensors, self._squashed(tensors, inside))
+            location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        return location
 
-        Products go on, along the chord to their middle, where they are not what hidden units correct.
-        """
-        features, inside = self._standardised(tensors, features)
+    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Standardised features within the range of the data, the columns of the line, and what hidden units see."""
+        features = (features - tensors["center"]) / tensors["scale"]
+        inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        return inside, self.line_of(inside), self._squashed(tensors, inside)
+
+    def line_of(self, inside: Tensor) -> Tensor:
+        """One, the features, and their products."""
         left, right = self.pairs
-        corrected = torch.cat([tensors["open_units"], tensors["open_smooth"]], -1).amax(-1)[..., None, None] > 0.0
-        reach = torch.where(corrected, inside, features)
-        products = 0.5 * (inside[..., left] * reach[..., right] + reach[..., left] * inside[..., right])
-        line = torch.cat([torch.ones_like(features[..., :1]), features, products], -1)
-        return line, torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+        return torch.cat([torch.ones_like(inside[..., :1]), inside, inside[..., left] * inside[..., right]], -1)
 
-    def curves(self, tensors: Tensors, features: Tensor) -> Tensor:
-        """The columns of smooth curves and of their products, ``(units, columns)``."""
-        inside = self._standardised(tensors, features)[1]
+    def _squashed(self, tensors: Tensors, features: Tensor) -> Tensor:
+        """Features within the range of the data, without the long tails that few units are in."""
+        inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        return torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+
+    def curves(self, tensors: Tensors, inside: Tensor) -> Tensor:
+        """The columns of smooth curves and of their products, ``(units, columns)``, at standardised features."""
         ends = [self._place(tensors, tensors[end]) for end in ("low", "high")]
         place = (self._place(tensors, inside) - ends[0]) / (ends[1] - ends[0]).clamp_min(torch.finfo(inside.dtype).eps)
         curves = (splines(place.mT) @ tensors["bends"]).transpose(-3, -2)
         factors = torch.cat([inside.unsqueeze(-1), curves], -1).flatten(-2)
         products = factors[..., self.layout.first] * factors[..., self.layout.second]
         return torch.cat([curves.flatten(-2), products], -1)
-
-    def _standardised(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features on the scale of the training data, and those within the range that they had there."""
-        features = (features - tensors["center"]) / tensors["scale"]
-        return features, torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
 
     def _place(self, tensors: Tensors, inside: Tensor) -> Tensor:
         """Where curves see features: as they are in the middle, with shorter tails."""
@@ -165,7 +168,7 @@ class Expansion(Standardised):
             weights.zero_()
         if self.width:
             self.standardise(features)
-            self._place_units(self.inputs(self.tensors(), features)[1])
+            self._place_units(self.inputs(self.tensors(), features)[2])
 
     def last_layer(self) -> list[nn.Parameter]:
         """The parameters that all functions are linear in."""
@@ -184,8 +187,8 @@ class Expansion(Standardised):
         if not self.width:
             return target
         tensors = self.tensors()
-        line, squashed = self.inputs({**tensors, "open_smooth": torch.ones_like(self.open_smooth)}, features)
-        more = self.units(tensors, squashed) if units else self.curves(tensors, features)
+        inside, line, squashed = self.inputs(tensors, features)
+        more = self.units(tensors, squashed) if units else self.curves(tensors, inside)
         columns = torch.cat([line, more], -1)
         share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
         data = moments(columns * share.unsqueeze(-1), target * share)
@@ -219,14 +222,15 @@ class Expansion(Standardised):
     def _further(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The columns of a further function, their coefficients, and those of them that were taken."""
         tensors = self.tensors()
-        squashed = self.inputs(tensors, features)[1]
+        squashed = self.inputs(tensors, features)[2]
         ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
         columns = torch.cat([ones, LINE_PRIOR * squashed, self._further_units(tensors, squashed)], -1)
         every = torch.arange(columns.shape[-1])
         return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
 
     def standardise(self, columns: Tensor, size: Tensor | float = 0.0) -> Tensor:
-        features = super().standardise(columns, size)
+        super().standardise(tame(columns), size)
+        features = self.inputs(self.tensors(), columns)[0]
         self.middle.copy_(features.median(0, keepdim=True).values)
         spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
         self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.models.networks.expansion import Expansion
+from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.monotone import (
     MonotoneMap,
     Quantiles,
@@ -167,7 +168,8 @@ class ScalarFlow(nn.Module):
         return FlowParameters(mean + sd * location, sd * log_scale.exp(), maps)
 
     def standardise(self, value: Tensor) -> Tensor:
-        """Take mean and standard deviation from values; the standardised ones."""
+        """Take mean and standard deviation from values that are not wild; the standardised ones, wild ones zero."""
+        value = tame(value.unsqueeze(-1)).squeeze(-1)
         self.mean.copy_(value.mean())
         self.sd.copy_(value.std())
         return (value - self.mean) / self.sd
@@ -180,7 +182,7 @@ class ScalarFlow(nn.Module):
     @torch.no_grad()
     def solve(self, features: Tensor, value: Tensor) -> None:
         """The start again from other data, the hidden units left as they are."""
-        target = (value - self.mean) / self.sd
+        target = (tame(value.unsqueeze(-1)).squeeze(-1) - self.mean) / self.sd
         self._set_law(features, target, self.conditioner.solve(features, target, self._hidden))
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.expansion import Expansion
 from causal_pyro_models.models.networks.preparation import Preparation, Prepare
+from causal_pyro_models.models.networks.ridge import grouped_ridge, moments
 
 STEPS, LEARNING_RATE, BATCH = 300, 0.02, 512
 DECAY = 40.0  # of the weights, over the root of the number of units; without it they follow the noise
@@ -100,10 +101,14 @@ class HiddenUnits(Preparation):
         self._decay = [DECAY / min(len(seen[i][1]) for i in members) ** 0.5 for members in self.alike]
         self.moved = nn.ModuleList(
             nn.ParameterDict({
-                name: torch.stack([expansions[i].get_parameter(name).detach() for i in members])
-                for name in ("line", "location", *_layers(layout))
+                "line": torch.stack([_line_of(self._tables[k][m], layout) for m in range(len(members))]),
+                "location": torch.zeros(len(members), len(layout.location)).to(layout.location),
+                **{
+                    name: torch.stack([expansions[i].get_parameter(name).detach() for i in members])
+                    for name in _layers(layout)
+                },
             })
-            for layout, members in zip(self._layouts, self.alike, strict=True)
+            for k, (layout, members) in enumerate(zip(self._layouts, self.alike, strict=True))
         )  # fmt: skip
 
     def groups(self) -> list[dict[str, Any]]:
@@ -154,5 +159,11 @@ class HiddenUnits(Preparation):
 
 def _table(expansion: Expansion, features: Tensor, target: Tensor, most: int) -> Tensor:
     """The columns of the line, what the hidden units see, and the target, ``(units, columns)``."""
-    line, squashed = expansion.inputs(expansion.tensors(), features[:most])
+    _, line, squashed = expansion.inputs(expansion.tensors(), features[:most])
     return torch.cat([line, squashed, target[:most].unsqueeze(-1)], -1)
+
+
+def _line_of(table: Tensor, layout: Expansion) -> Tensor:
+    """The coefficients of the line alone."""
+    columns = table[:, : len(layout.line)]
+    return grouped_ridge(moments(columns, table[:, -1]), ()).coefficients.to(table)
