@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from causal_pyro_models.models.networks.features import Standardised
-from causal_pyro_models.models.networks.ridge import evidence_ridge
+from causal_pyro_models.models.networks.curves import GRID, PIECES, eigencurves, layout, splines
+from causal_pyro_models.models.networks.features import Standardised, going_on, tame
+from causal_pyro_models.models.networks.ridge import MARGIN, Fit, Moments, again, evidence_ridge, grouped_ridge, moments
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
+CORE = 3.0  # standard deviations within which curves see features about as they are
+MAX_BALANCED = 6  # features, of more no slope is found again
 BLOCK = 4096  # units whose hidden layers fit a processor's cache
 MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
 LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
@@ -41,6 +45,8 @@ class Expansion(Standardised):
     spread: Tensor
     open_line: Tensor
     open_units: Tensor
+    open_smooth: Tensor
+    bends: Tensor
     pairs: Tensor
 
     def __init__(self, width: int, further: int, hidden: tuple[int, ...]) -> None:
@@ -56,10 +62,15 @@ class Expansion(Standardised):
         self.bias = nn.Parameter(torch.zeros(further))
         self.register_buffer("open_line", torch.ones(columns))
         self.register_buffer("open_units", torch.ones(last))
+        self.layout = layout(width)
+        self.smooth = nn.Parameter(torch.zeros(self.layout.columns))
+        self.register_buffer("open_smooth", torch.zeros(self.layout.columns))
+        self.register_buffer("bends", torch.zeros(width, PIECES + 3, self.layout.rank))
         sizes = pairwise((width, *self.hidden) if width else ())
         for layer, (inputs, outputs) in enumerate(sizes):
             self.register_parameter(f"weight{layer}", nn.Parameter(torch.randn(outputs, inputs) / math.sqrt(inputs)))
             self.register_parameter(f"offset{layer}", nn.Parameter(torch.zeros(outputs)))
+        self.takes_units = width > 1 and bool(self.hidden)  # whether the location may have hidden units
         self.apart = width > 1 and bool(self.hidden)  # whether the further functions have hidden units of their own
         if self.apart:
             self.further_weight = nn.Parameter(torch.randn(first, width) / math.sqrt(width))
@@ -90,27 +101,52 @@ class Expansion(Standardised):
         """:meth:`forward` with given tensors; a leading dimension of theirs is one of the features and the result."""
         if not self.width:
             return tensors["line"], tensors["bias"].unsqueeze(-2)
-        line, squashed = self.inputs(tensors, features)
-        units = self.units(tensors, squashed)
-        own = self._further_units(tensors, squashed) if self.apart else units
-        location = line @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
-        location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        features = (features - tensors["center"]) / tensors["scale"]
+        location = going_on(partial(self._location, tensors), features, tensors["low"], tensors["high"])
+        squashed = self._squashed(tensors, features)
+        own = self._further_units(tensors, squashed)
         further = _affine(squashed, tensors["slopes"], tensors["bias"]) + own @ tensors["others"].mT
         return location.squeeze(-1), further
 
-    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns of the line, and what the hidden units see: without the long tails that few units are in.
+    def _location(self, tensors: Tensors, inside: Tensor) -> Tensor:
+        """The location ``(units, 1)`` at standardised features."""
+        location = self.line_of(inside) @ (tensors["line"] * tensors["open_line"]).unsqueeze(-1)
+        if bool(tensors["open_smooth"].any()):
+            curves = self.curves(tensors, inside)
+            location = location + curves @ (tensors["smooth"] * tensors["open_smooth"]).unsqueeze(-1)
+        if bool(tensors["open_units"].any()):
+            units = self.units(tensors, self._squashed(tensors, inside))
+            location = location + units @ (tensors["location"] * tensors["open_units"]).unsqueeze(-1)
+        return location
 
-        Products go on, along the chord to their middle, where they are not what hidden units correct.
-        """
+    def inputs(self, tensors: Tensors, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Standardised features within the range of the data, the columns of the line, and what hidden units see."""
         features = (features - tensors["center"]) / tensors["scale"]
         inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        return inside, self.line_of(inside), self._squashed(tensors, inside)
+
+    def line_of(self, inside: Tensor) -> Tensor:
+        """One, the features, and their products."""
         left, right = self.pairs
-        corrected = tensors["open_units"].amax(-1)[..., None, None] > 0.0
-        reach = torch.where(corrected, inside, features)
-        products = 0.5 * (inside[..., left] * reach[..., right] + reach[..., left] * inside[..., right])
-        line = torch.cat([torch.ones_like(features[..., :1]), features, products], -1)
-        return line, torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+        return torch.cat([torch.ones_like(inside[..., :1]), inside, inside[..., left] * inside[..., right]], -1)
+
+    def _squashed(self, tensors: Tensors, features: Tensor) -> Tensor:
+        """Features within the range of the data, without the long tails that few units are in."""
+        inside = torch.maximum(torch.minimum(features, tensors["high"]), tensors["low"])
+        return torch.asinh((inside - tensors["middle"]) / tensors["spread"])
+
+    def curves(self, tensors: Tensors, inside: Tensor) -> Tensor:
+        """The columns of smooth curves and of their products, ``(units, columns)``, at standardised features."""
+        ends = [self._place(tensors, tensors[end]) for end in ("low", "high")]
+        place = (self._place(tensors, inside) - ends[0]) / (ends[1] - ends[0]).clamp_min(torch.finfo(inside.dtype).eps)
+        curves = (splines(place.mT) @ tensors["bends"]).transpose(-3, -2)
+        factors = torch.cat([inside.unsqueeze(-1), curves], -1).flatten(-2)
+        products = factors[..., self.layout.first] * factors[..., self.layout.second]
+        return torch.cat([curves.flatten(-2), products], -1)
+
+    def _place(self, tensors: Tensors, inside: Tensor) -> Tensor:
+        """Where curves see features: as they are in the middle, with shorter tails."""
+        return CORE * torch.asinh((inside - tensors["middle"]) / (CORE * tensors["spread"]))
 
     def units(self, tensors: Tensors, squashed: Tensor) -> Tensor:
         """The hidden units of the location; the features where there are none."""
@@ -128,43 +164,44 @@ class Expansion(Standardised):
     @torch.no_grad()
     def place(self, features: Tensor) -> None:
         """Start afresh, the hidden units where data are, and all functions zero."""
-        for weights in self.last_layer():
+        for weights in (*self.last_layer(), self.smooth, self.open_smooth):
             weights.zero_()
         if self.width:
             self.standardise(features)
-            self._place_units(self.inputs(self.tensors(), features)[1])
+            self._place_units(self.inputs(self.tensors(), features)[2])
 
     def last_layer(self) -> list[nn.Parameter]:
         """The parameters that all functions are linear in."""
         return [self.line, self.bias, *((self.location, self.others, self.slopes) if self.width else ())]
 
     @torch.no_grad()
-    def solve(self, features: Tensor, target: Tensor, curved: bool = True, scale_of: Tensor | None = None) -> Tensor:
+    def solve(self, features: Tensor, target: Tensor, units: bool = False, scale_of: Tensor | None = None) -> Tensor:
         """Find the location for hidden units that are in place; its residuals ``(units,)``.
 
         Args:
             features: ``(units, width)``.
             target: ``(units,)``.
-            curved: whether hidden units may be taken beside line and products.
+            units: whether hidden units are taken beside line and products, and not curves.
             scale_of: ``(units,)``, the scale of each unit's residual; None where they are alike.
         """
         if not self.width:
             return target
         tensors = self.tensors()
-        line, squashed = self.inputs(tensors, features)
-        scale = torch.ones(len(self.line) + len(self.location), dtype=line.dtype, device=line.device)
-        scale[: 1 + self.width] = LINE_PRIOR
-        columns = torch.cat([line, self.units(tensors, squashed)], -1) * scale
+        inside, line, squashed = self.inputs(tensors, features)
+        more = self.units(tensors, squashed) if units else self.curves(tensors, inside)
+        columns = torch.cat([line, more], -1)
         share = torch.ones_like(target) if scale_of is None else 1.0 / scale_of
-        choices = self._choices() if curved else self._choices()[:2]
-        coefficients, taken = evidence_ridge(columns * share.unsqueeze(-1), target * share, choices)
-        opened = torch.zeros_like(scale)
-        opened[taken] = 1.0
-        split = len(self.line), len(self.location)
-        own = self.line, self.location, self.open_line, self.open_units
-        new = (coefficients.to(line) * scale).split(split) + opened.split(split)
-        for tensor, values in zip(own, new, strict=True):
-            tensor.copy_(values)
+        data = moments(columns * share.unsqueeze(-1), target * share)
+        coefficients, taken = self._regression(data, units)
+        values, opened = torch.zeros_like(columns[0]), torch.zeros_like(columns[0])
+        values[:], opened[taken] = coefficients.to(line), 1.0
+        split = len(self.line), columns.shape[1] - len(self.line)
+        for weights in (self.line, self.smooth, self.location, self.open_line, self.open_smooth, self.open_units):
+            weights.zero_()
+        own = (self.line, self.location if units else self.smooth)
+        gates = (self.open_line, self.open_units if units else self.open_smooth)
+        for tensor, new in zip((*own, *gates), values.split(split) + opened.split(split), strict=True):
+            tensor.copy_(new)
         return target - (columns.double() @ coefficients).to(target)
 
     @torch.no_grad()
@@ -185,18 +222,34 @@ class Expansion(Standardised):
     def _further(self, features: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The columns of a further function, their coefficients, and those of them that were taken."""
         tensors = self.tensors()
-        squashed = self.inputs(tensors, features)[1]
+        squashed = self.inputs(tensors, features)[2]
         ones = torch.full_like(squashed[..., :1], LINE_PRIOR)
         columns = torch.cat([ones, LINE_PRIOR * squashed, self._further_units(tensors, squashed)], -1)
         every = torch.arange(columns.shape[-1])
         return columns, *evidence_ridge(columns, target, [every[:1], every[: 1 + self.width], every])
 
     def standardise(self, columns: Tensor, size: Tensor | float = 0.0) -> Tensor:
-        features = super().standardise(columns, size)
+        super().standardise(tame(columns), size)
+        features = self.inputs(self.tensors(), columns)[0]
         self.middle.copy_(features.median(0, keepdim=True).values)
         spread = 1.4826 * (features - self.middle).abs().median(0, keepdim=True).values
         self.spread.copy_(torch.where(spread > 0.05, spread, 1.0))
+        if self.layout.rank:
+            self._bend(features)
         return features
+
+    def _bend(self, features: Tensor) -> None:
+        """Find the curves of standardised features."""
+        tensors = {name: tensor.double() for name, tensor in self.tensors().items()}
+        lines = features.double().quantile(torch.linspace(0.0, 1.0, GRID).to(features).double(), 0, interpolation="nearest")
+        low, high = (self._place(tensors, tensors[end]) for end in ("low", "high"))
+        span = (high - low).clamp_min(torch.finfo(features.dtype).eps)
+        places = torch.linspace(0.0, 1.0, GRID).to(low)
+        for j, line in enumerate(lines.T):
+            place = (self._place(tensors, lines) - low)[:, j] / span[0, j]
+            grid = low[0, j] + places * span[0, j]
+            on_line = tensors["middle"][0, j] + CORE * tensors["spread"][0, j] * torch.sinh(grid / CORE)
+            self.bends[j] = eigencurves(place, line, places, on_line, self.layout.rank).to(self.bends)
 
     def _place_units(self, squashed: Tensor) -> None:
         """Put the steps of the first layer's units where data are."""
@@ -225,19 +278,63 @@ class Expansion(Standardised):
         """How many of the first layer's units look at one feature alone."""
         return units if self.width == 1 else units // 2 if self.width == 2 else 0
 
-    def _choices(self) -> list[Tensor]:
-        """What the location may consist of, the simplest first."""
-        index = torch.arange(len(self.line) + len(self.location))
-        alone = 0 if len(self.hidden) > 1 else self._alone(len(self.location)) if self.hidden else self.width
-        line, products, curves, units = index.split(
-            (1 + self.width, self.pairs.shape[1], alone, len(self.location) - alone)
-        )
-        choices = [(line,), (line, products)]
-        if alone:
-            choices += [(line, curves), (line, products, curves)]
-        if len(units):
-            choices += [(line, curves, units), (line, products, curves, units)]
-        return [torch.cat(choice) for choice in choices]
+    def _regression(self, data: Moments, units: bool) -> tuple[Tensor, Tensor]:
+        """The coefficients of the location, and the columns that are taken."""
+        line, start = torch.arange(1 + self.width), len(self.line)
+        products = torch.arange(len(line), start)
+        crossed = products[self.pairs[0] != self.pairs[1]]  # a square is a curve
+        smooth = [start + torch.tensor(group) for group, _ in self.layout.groups]
+        curves, pairs = (smooth[: self.width], smooth[self.width :]) if smooth else ([], [])
+        if units:
+            hidden = start + torch.arange(len(self.location))
+            choices = [[], [products], [hidden], [torch.cat([products, hidden])]]
+        else:
+            choices = [[], [products], curves, [products, *curves], [crossed, *curves, *pairs]]
+        best: Fit | None = None
+        for choice in choices:
+            choice = [group for group in choice if len(group)]
+            taken = torch.cat([line, *choice])
+            places = torch.arange(len(line), len(taken)).split([len(group) for group in choice]) if choice else ()
+            found = grouped_ridge(data.of(taken), places)
+            if best is None or found.evidence > best.evidence + MARGIN:
+                best, chosen, within = found, taken, places
+        assert best is not None
+        part = data.of(chosen)
+        coefficients = again(part, best) if within and not units else best.coefficients
+        result = torch.zeros_like(data.moment)
+        result[chosen] = coefficients
+        if within and not units and 1 < self.width <= MAX_BALANCED:
+            result = self._balanced(data, result, chosen)
+        return result, chosen
+
+    def _balanced(self, data: Moments, coefficients: Tensor, taken: Tensor) -> Tensor:
+        """The slope of each feature again, on what other features do not explain of it.
+
+        References:
+            P. Robinson (1988). Root-N-consistent semiparametric regression. Econometrica 56.
+        """
+        start, members = len(self.line), self._members()
+        directions = torch.zeros(len(coefficients), self.width).to(coefficients)
+        for j in range(self.width):
+            others = torch.tensor([c for c in taken.tolist() if c < len(members) and j not in members[c]])
+            places: list[Tensor] = []
+            for group, features in self.layout.groups:
+                inside = (others >= start + group.start) & (others < start + group.stop)
+                if bool(inside.any()):
+                    places.append(inside.nonzero().squeeze(-1))
+            directions[others, j] = -grouped_ridge(data.explaining(1 + j, others), places).coefficients
+            directions[1 + j, j] = 1.0
+        left = data.moment - data.gram @ coefficients
+        noise = (data.total - coefficients @ (data.moment + left)) / data.units
+        inner = directions.T @ data.gram @ directions
+        inner.diagonal().add_(noise / LINE_PRIOR**2)
+        return coefficients + directions @ torch.linalg.solve(inner, directions.T @ left)
+
+    def _members(self) -> list[tuple[int, ...]]:
+        """The features that each column of line and curves is of."""
+        pairs = [tuple(pair) for pair in self.pairs.T.tolist()]
+        smooth = [features for group, features in self.layout.groups for _ in group]
+        return [(), *((j,) for j in range(self.width)), *pairs, *smooth]
 
 
 def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:

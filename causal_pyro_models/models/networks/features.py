@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Variable
 
+WILD = 10.0  # times as far from the median as all but a few values, from which on a value is no part of the scale
+FEW = 0.005  # of the values, at least two on each side
+STRETCH = 0.1  # of a range, whose slope a function goes on with outside
 ROUNDING = 10.0  # units of the last place that a constant column may vary by
 
 
@@ -68,3 +71,40 @@ class Standardised(nn.Module):
         self.low.copy_(columns.amin(0, keepdim=True))
         self.high.copy_(columns.amax(0, keepdim=True))
         return columns
+
+
+def tame(columns: Tensor) -> Tensor:
+    """Columns ``(units, width)`` with the median in place of wild values, which are far from all but a few others.
+
+    Example:
+        >>> tame(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0], [1e6]])).squeeze(-1)
+        tensor([0., 1., 2., 3., 4., 2.])
+    """
+    ordered = columns.sort(0).values
+    few = min(max(2, int(FEW * len(ordered))), (len(ordered) - 1) // 3)
+    middle = columns.median(0, keepdim=True).values
+    far = torch.maximum(ordered[-1 - few] - middle, middle - ordered[few])
+    return columns.where(((columns - middle).abs() <= WILD * far) | (far <= 0.0), middle)
+
+
+def going_on(function: Callable[[Tensor], Tensor], columns: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """A function of columns ``(..., width)`` that outside a range goes on straight, as over the last tenth of it.
+
+    Args:
+        function: from columns to ``(..., k)``.
+        columns: where its values are asked for.
+        low, high: the range.
+
+    Example:
+        >>> x = torch.tensor([[0.5], [2.0], [-1.0]])
+        >>> going_on(torch.square, x, torch.zeros(1), torch.ones(1)).squeeze(-1)
+        tensor([0.2500, 2.9000, 0.0000])
+    """
+    inside = torch.maximum(torch.minimum(columns, high), low)
+    value, out = function(inside), columns - inside
+    if not bool(out.any()):
+        return value
+    span = (high - low).clamp_min(torch.finfo(columns.dtype).tiny)
+    far = (out.abs() / span).amax(-1, keepdim=True)
+    back = inside - STRETCH * out / far.clamp_min(torch.finfo(columns.dtype).tiny)
+    return value + (value - function(back)) * far / STRETCH

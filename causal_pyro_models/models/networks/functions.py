@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.models.networks.features import Standardised, encoded
+from causal_pyro_models.models.networks.features import Standardised, encoded, going_on, tame
 from causal_pyro_models.models.registry import CLASSES, register
 from causal_pyro_models.validation import checked_count
 
@@ -27,10 +27,9 @@ DEPENDENT = 1e-5  # singular values below this share of the largest are rounding
 class ParentFunction(Standardised):
     """Functions of the parents: linear in columns made of their features, and corrected by training.
 
-    The columns are the features themselves and, for curves, cubic B-splines of each. What least squares finds at the
-    start extrapolates in a straight line. Training changes the coefficients or, where there is a network, adds to them
-    a network of the columns within the range that they had at the start: an intervention far outside meets a straight
-    line and not a network's guess.
+    The columns are the features themselves and, for curves, cubic B-splines of each. Training changes the coefficients
+    of least squares or, where there is a network, adds to them a network of the columns. Outside the range that the
+    features had at the start the functions go on straight (:func:`.features.going_on`).
 
     Args:
         parents: the parents' kinds, by name.
@@ -55,9 +54,8 @@ class ParentFunction(Standardised):
         self.network = network.layers(columns, outputs) if parents and network else None
         self.change = nn.Parameter(torch.zeros(outputs, columns)) if parents and not network else None
 
-    def columns(self, parents: Values) -> Tensor:
-        """The features, and the B-splines of each within the range of the knots, ``(..., columns)``."""
-        raw = encoded(self.parents, parents, self.center.dtype)
+    def columns(self, raw: Tensor) -> Tensor:
+        """Features ``(..., width)``, and the B-splines of each within the range of the knots, ``(..., columns)``."""
         if not self.knots.shape[-1]:
             return raw
         low, high = self.knots[:, 0], self.knots[:, -1]
@@ -73,10 +71,23 @@ class ParentFunction(Standardised):
         """The functions' values, ``(..., outputs)``; ``(outputs,)`` for a root."""
         if not self.parents:
             return self.bias
-        columns = (self.columns(parents) - self.center[0]) / self.scale[0]
+        raw = encoded(self.parents, parents, self.center.dtype)
+        if self.network is None and not self.knots.shape[-1]:  # straight everywhere
+            return self._inside((raw - self.center[0]) / self.scale[0])
+        lines = slice(0, len(self.knots))
+        features = (raw - self.center[0, lines]) / self.scale[0, lines]
+        return going_on(self._inside, features, self.low[0, lines], self.high[0, lines])
+
+    def _inside(self, features: Tensor) -> Tensor:
+        """The functions' values at standardised features."""
+        columns = features
+        if self.knots.shape[-1]:
+            lines = slice(0, len(self.knots))
+            columns = self.columns(features * self.scale[0, lines] + self.center[0, lines])
+            columns = (columns - self.center[0]) / self.scale[0]
         coefficients = self.closed if self.change is None else self.closed + self.change
         value = self.bias + columns @ coefficients.T
-        return value if self.network is None else value + self.network(columns.clamp(self.low[0], self.high[0]))
+        return value if self.network is None else value + self.network(columns)
 
     @torch.no_grad()
     def initialise(self, parents: Values, target: Tensor) -> Tensor:
@@ -90,15 +101,15 @@ class ParentFunction(Standardised):
         if not self.parents:
             return target
         self._forget_changes()
+        raw = tame(encoded(self.parents, parents, self.center.dtype))
         if self.knots.shape[-1]:
-            raw = encoded(self.parents, parents, self.center.dtype)
             inner = self.knots.shape[-1] - 2 * DEGREE
             levels = torch.linspace(0.0, 1.0, inner, dtype=torch.float64, device=raw.device)
             self.knots.copy_(_repeated_ends(raw.double().quantile(levels, 0).T))
         lines = slice(0, len(self.knots))  # first, so that they are what a curve goes on as
         size = torch.ones_like(self.center[0])  # of a spline, which is at most one; features are of any size
         size[lines] = 0.0
-        columns = self.standardise(self.columns(parents), size)
+        columns = self.standardise(self.columns(raw), size)
         for part in (lines, slice(lines.stop, None)):
             slope = least_squares(columns[:, part], target)
             self.closed[: target.shape[-1], part] = slope.T

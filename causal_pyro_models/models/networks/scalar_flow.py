@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.models.networks.expansion import Expansion
+from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.monotone import (
     MonotoneMap,
     Quantiles,
@@ -29,7 +30,7 @@ from causal_pyro_models.models.registry import register
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
 SMALLEST_SQUARE = 1e-6  # of a residual in its standard deviations, where logarithms are taken
 MIN_LOG_SCALE = -11.5  # of the residual, in the variable's standard deviations
-UNITS_PER_POINT = 50  # of the map that gives residuals a normal law, at least
+UNITS_PER_POINT = 25  # of the map that gives residuals a normal law, at least
 HELD_OUT = 10  # every so many units judge whether that map is needed
 
 
@@ -167,7 +168,8 @@ class ScalarFlow(nn.Module):
         return FlowParameters(mean + sd * location, sd * log_scale.exp(), maps)
 
     def standardise(self, value: Tensor) -> Tensor:
-        """Take mean and standard deviation from values; the standardised ones."""
+        """Take mean and standard deviation from values that are not wild; the standardised ones, wild ones zero."""
+        value = tame(value.unsqueeze(-1)).squeeze(-1)
         self.mean.copy_(value.mean())
         self.sd.copy_(value.std())
         return (value - self.mean) / self.sd
@@ -180,9 +182,8 @@ class ScalarFlow(nn.Module):
     @torch.no_grad()
     def solve(self, features: Tensor, value: Tensor) -> None:
         """The start again from other data, the hidden units left as they are."""
-        target = (value - self.mean) / self.sd
-        curved = bool(self.conditioner.open_units.any())
-        self._set_law(features, target, self.conditioner.solve(features, target, curved))
+        target = (tame(value.unsqueeze(-1)).squeeze(-1) - self.mean) / self.sd
+        self._set_law(features, target, self.conditioner.solve(features, target, self._hidden))
 
     @torch.no_grad()
     def keep_if_better(self, features: Tensor, value: Tensor, held_out_features: Tensor, held_out: Tensor) -> None:
@@ -212,7 +213,7 @@ class ScalarFlow(nn.Module):
             change = self.conditioner.solve_further(0, features, log_size - log_size.mean())
             if bool((change != change[0]).any()):
                 scale = (MAX_LOG_SCALE * torch.tanh(change / MAX_LOG_SCALE)).exp()
-                residual = self._scaled(self.conditioner.solve(features, target, scale_of=scale) / scale)
+                residual = self._scaled(self.conditioner.solve(features, target, self._hidden, scale) / scale)
                 self.settled = False
         for name, values in _law_of(residual, self.residual.points)._asdict().items():
             self.get_buffer(f"law_{name}").copy_(values)
@@ -220,6 +221,11 @@ class ScalarFlow(nn.Module):
             noise = _normal_noise(residual)
             moments = noise.square() - 1.0, noise**3 - 3.0 * noise
             self.settled = not any(self.conditioner.tells_of(features, moment) for moment in moments)
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether the location has hidden units."""
+        return bool(self.conditioner.open_units.any())
 
     def _scaled(self, residual: Tensor) -> Tensor:
         """Residuals in units of their standard deviation, which is kept."""

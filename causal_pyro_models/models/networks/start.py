@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.expansion import Expansion
 from causal_pyro_models.models.networks.preparation import Preparation, Prepare
+from causal_pyro_models.models.networks.ridge import grouped_ridge, moments
 
 STEPS, LEARNING_RATE, BATCH = 300, 0.02, 512
 DECAY = 40.0  # of the weights, over the root of the number of units; without it they follow the noise
@@ -40,13 +41,13 @@ def start_locations(
         expansion.place(inputs)
         for name in _layers(expansion) if expansion.apart else ():
             expansion.get_parameter(name).requires_grad_(False)
-    curved = [True] * len(targets)
-    movable = [i for i, e in enumerate(expansions) if e.apart and len(targets[i]) >= MIN_UNITS]
+    hidden = [False] * len(targets)
+    movable = [i for i, e in enumerate(expansions) if e.takes_units and len(targets[i]) >= MIN_UNITS]
     if movable:
         chosen = _choose([expansions[i] for i in movable], [(features[i], targets[i]) for i in movable], prepare)
         for i, take in zip(movable, chosen, strict=True):
-            curved[i] = take
-    starts = zip(expansions, features, targets, curved, strict=True)
+            hidden[i] = take
+    starts = zip(expansions, features, targets, hidden, strict=True)
     return [expansion.solve(inputs, target, take) for expansion, inputs, target, take in starts]
 
 
@@ -56,30 +57,23 @@ def _layers(expansion: Expansion) -> list[str]:
 
 
 def _choose(expansions: Sequence[Expansion], data: Sequence[Data], prepare: Prepare) -> list[bool]:
-    """Leave the hidden units random, or move them; whether they do better than none."""
+    """Move the hidden units; whether they do better than curves."""
     seen = [(x[len(y) // HELD_OUT :], y[len(y) // HELD_OUT :]) for x, y in data]
     unseen = [(x[: len(y) // HELD_OUT], y[: len(y) // HELD_OUT]) for x, y in data]
 
-    def errors(curved: bool) -> list[Tensor]:
+    def errors(units: bool) -> list[Tensor]:
         found = []
         for expansion, part, (features, target) in zip(expansions, seen, unseen, strict=True):
-            expansion.solve(*part, curved)
+            expansion.solve(*part, units)
             found.append((target - expansion.at(expansion.tensors(), features)[0]).square())
         return found
 
-    random = [{name: expansion.get_parameter(name).clone() for name in _layers(expansion)} for expansion in expansions]
-    with_random, without = errors(True), errors(False)
-    units = HiddenUnits(expansions, seen, unseen)
-    prepare(units)
-    units.hand_over(expansions)
-    curved = []
-    for expansion, before, *alternatives in zip(expansions, random, with_random, errors(True), without, strict=True):
-        best = min(alternatives[:2], key=torch.mean)
-        if best is alternatives[0]:
-            expansion.load_state_dict(before, strict=False)
-        gain = alternatives[2] - best
-        curved.append(bool(gain.mean() > 0.5 * gain.std() / len(gain) ** 0.5))
-    return curved
+    curves = errors(False)
+    hidden = HiddenUnits(expansions, seen, unseen)
+    prepare(hidden)
+    hidden.hand_over(expansions)
+    gains = [before - after for before, after in zip(curves, errors(True), strict=True)]
+    return [bool(gain.mean() > 0.5 * gain.std() / len(gain) ** 0.5) for gain in gains]
 
 
 class HiddenUnits(Preparation):
@@ -107,10 +101,14 @@ class HiddenUnits(Preparation):
         self._decay = [DECAY / min(len(seen[i][1]) for i in members) ** 0.5 for members in self.alike]
         self.moved = nn.ModuleList(
             nn.ParameterDict({
-                name: torch.stack([expansions[i].get_parameter(name).detach() for i in members])
-                for name in ("line", "location", *_layers(layout))
+                "line": torch.stack([_line_of(self._tables[k][m], layout) for m in range(len(members))]),
+                "location": torch.zeros(len(members), len(layout.location)).to(layout.location),
+                **{
+                    name: torch.stack([expansions[i].get_parameter(name).detach() for i in members])
+                    for name in _layers(layout)
+                },
             })
-            for layout, members in zip(self._layouts, self.alike, strict=True)
+            for k, (layout, members) in enumerate(zip(self._layouts, self.alike, strict=True))
         )  # fmt: skip
 
     def groups(self) -> list[dict[str, Any]]:
@@ -161,5 +159,11 @@ class HiddenUnits(Preparation):
 
 def _table(expansion: Expansion, features: Tensor, target: Tensor, most: int) -> Tensor:
     """The columns of the line, what the hidden units see, and the target, ``(units, columns)``."""
-    line, squashed = expansion.inputs(expansion.tensors(), features[:most])
+    _, line, squashed = expansion.inputs(expansion.tensors(), features[:most])
     return torch.cat([line, squashed, target[:most].unsqueeze(-1)], -1)
+
+
+def _line_of(table: Tensor, layout: Expansion) -> Tensor:
+    """The coefficients of the line alone."""
+    columns = table[:, : len(layout.line)]
+    return grouped_ridge(moments(columns, table[:, -1]), ()).coefficients.to(table)

@@ -15,6 +15,7 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Image, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
 from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
 from causal_pyro_models.models.networks.scalar_flow import Spline
@@ -115,6 +116,7 @@ class AdditiveNoiseNode(Node):
     def initialise(self, value: Tensor, parents: Values) -> None:
         """Start as the model of least squares, its noise of one scale."""
         line = self._line(value)
+        line = tame(line.reshape(len(line), -1)).reshape(line.shape)
         self.mean.copy_(line.mean(0))
         self.sd.copy_(line.std(0).clamp_min(torch.finfo(line.dtype).tiny ** 0.5))
         target = ((line - self.mean) / self.sd).reshape(len(line), self.width)
@@ -161,7 +163,8 @@ class AdditiveNoiseModel(StructuralCausalModel):
 
     Example:
         >>> from causal_pyro_models import counterfactual, fit
-        >>> from causal_pyro_models.models.networks.functions import Linear
+        >>> from causal_pyro_models.models.networks.features import tame
+from causal_pyro_models.models.networks.functions import Linear
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
         >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
