@@ -32,6 +32,10 @@ def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
                 tensor.copy_((0.2 + torch.rand_like(tensor)).cumsum(-1) * 5.0 / len(tensor) - 2.5)
             elif name.endswith("open_units"):
                 tensor.fill_(float(torch.randint(2, ())))
+            elif name.endswith("tabled"):
+                tensor.fill_(bool(torch.randint(2, ())))
+            elif name.endswith("table"):  # thresholds rise
+                tensor.copy_(torch.randn_like(tensor).sort(-1).values)
             elif not name.endswith(("low", "high", "law_y")) and "open" not in name and "pairs" not in name:
                 tensor.copy_(size * torch.randn_like(tensor))
     return model
@@ -119,18 +123,22 @@ def test_noise_is_standard_normal():
     assert float((cdf - (torch.arange(n) + 0.5) / n).abs().max() * math.sqrt(n)) < 2.5
 
 
-def test_gradients_reach_every_parameter():
+@pytest.mark.parametrize("tabled", [False, True])
+def test_gradients_reach_every_parameter(tabled):
     graph = CausalGraph(["B", "C", "X"], [("B", "C"), ("B", "X"), ("C", "X")])
     model = scramble(CausalFlow(graph, {"B": Binary(), "C": Categorical(3), "X": Continuous()}))
     for name, tensor in model.state_dict().items():
         if name.endswith("open_units"):
             tensor.fill_(1.0)
+        elif name.endswith("tabled"):
+            tensor.fill_(tabled)
     with torch.no_grad():
         values = units(model, 200)
     sum(model.losses(Batch(values), 1.0).values()).backward()
     for name, parameter in model.named_parameters():
-        if not parameter.numel():  # the functions that a binary variable has beside the first
-            continue
+        discrete = not name.startswith("_nodes.2")
+        if not parameter.numel() or (discrete and name.endswith("table") != tabled):
+            continue  # of no use: the functions that a binary variable has beside the first, and the other law
         assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
 
 
