@@ -112,9 +112,9 @@ DESIGNS: dict[str, Design] = {
 }
 
 
-def answers(design: Design, model: Any) -> dict[str, tuple[float, float, float]]:
+def answers(design: Design, model: Any, seed: int) -> dict[str, tuple[float, float, float]]:
     """Value and ends of the interval of each answer."""
-    arms, options = {"X": (0.0, 1.0)}, {"num_samples": 4_000, "seed": 0}
+    arms, options = {"X": (0.0, 1.0)}, {"num_samples": 4_000, "seed": seed}
     found = {
         "ate": cpm.ate(model, arms, "Y", **options),
         "cate": cpm.cate(model, arms, "Y", given={"Z": POINT}, **options),
@@ -123,7 +123,7 @@ def answers(design: Design, model: Any) -> dict[str, tuple[float, float, float]]
     told = {name: (float(e.value), *(float(end) for end in e.interval)) for name, e in found.items()}
     if not design.event:
         unit = {"Z": [UNIT["Z"]], "X": [0.0], "Y": [float(design.outcome(0.0, UNIT["Z"], UNIT["noise"]))]}
-        world = cpm.counterfactual(model, unit, {"X": 1.0}, num_samples=1_200, seed=0)
+        world = cpm.counterfactual(model, unit, {"X": 1.0}, num_samples=1_200, seed=seed)
         told["unit"] = (float(world.mean("Y")), *(float(end) for end in world.interval("Y")))
     return told
 
@@ -138,7 +138,7 @@ def trial(name: str, family: str, rows: int, seed: int, refits: int) -> dict[str
         found = {}
         for count in sorted({min(FEW, refits), refits}, reverse=True):
             model.refits = model.refits[:count]
-            found[str(count)] = answers(design, model)
+            found[str(count)] = answers(design, model, seed)
     return found
 
 
