@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 STORED = 1_000  # rows of the sample
-JUDGED = 2_000  # rows whose distances settle the limit
+JUDGED = 1_200  # rows whose distances settle the limit
 NEIGHBOUR, ROWS_PER_NEIGHBOUR = 10, 50  # the one whose distance counts; an earlier one in small samples
 HELD = 0.995  # share of rows that lie within the limit
 STRAIGHT = 3.0  # standard deviations up to which features count as they are; beyond, by their logarithm

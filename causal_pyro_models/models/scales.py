@@ -151,7 +151,9 @@ def _needed(kind: Variable, line: Tensor) -> tuple[Tensor, Tensor] | None:
     scale = (high - low) / NORMAL_IQR
     scale = torch.where(scale > ROUNDING * origin.abs(), scale, (line - origin).abs().mean(0))
     varies = scale > ROUNDING * origin.abs()
-    size, middle = (scale, origin.abs()) if isinstance(kind, Continuous) else (origin.exp(), origin.abs().clamp_min(1.0))
+    size, middle = scale, origin.abs()
+    if isinstance(kind, Positive):
+        size, middle = origin.exp(), middle.clamp_min(1.0)
     beyond = (middle > LARGEST_RATIO * scale) | (size < SIZES[0]) | (size > SIZES[1])
     if not bool((varies & beyond).any()):
         return None

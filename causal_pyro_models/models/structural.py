@@ -212,8 +212,8 @@ class StructuralCausalModel(nn.Module):
         """The terms of :meth:`log_prob`: each variable's log density given its parents."""
         check_unconfounded(self.graph, "log_prob")
         self._check_values(values)
-        found = self._log_densities(self.scaled(values))
-        return {name: density - self.scales.log_slope(name, values[name]).to(density) for name, density in found.items()}
+        found, slope = self._log_densities(self.scaled(values)), self.scales.log_slope
+        return {name: density - slope(name, values[name]).to(density) for name, density in found.items()}
 
     def _log_densities(self, values: Values) -> dict[str, Tensor]:
         """Each variable's log density given its parents, where values are as the nodes see them."""

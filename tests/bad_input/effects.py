@@ -239,6 +239,8 @@ SPECIAL = [
     Bad("cate with a misspelt keyword", QueryError, ("cate", "'givn'", "Did you mean 'given'?"), lambda: cate(treated, ARMS, "Y", givn={"Z": 0.0})),
     Bad("path_specific with a misspelt keyword", QueryError, ("'grahp'", "Did you mean 'graph'?"), lambda: path_specific(treated, ARMS, "Y", [("T", "Y")], grahp=CHAIN)),
     Bad("an effect that must be identified in words", QueryError, ("require_identified", "'yes'"), lambda: ate(treated, ARMS, "Y", data_graph=CHAIN, require_identified="yes")),
+    Bad("an effect that must stay within the data, in words", QueryError, ("require_support", "'yes'"), lambda: ate(treated, ARMS, "Y", require_support="yes")),
+    Bad("an effect of a program that must stay within data", QueryError, ("require_support", "fit"), lambda: ate(treated, ARMS, "Y", require_support=True)),
     Bad("necessity of two treatments in a graph", InterventionError, ("one treatment",), lambda: pn(treated, {"T": (0.0, 1.0), "Z": (0.0, 1.0)}, "Y", data_graph=CHAIN, **SOME)),
     Bad("necessity of two outcomes in a graph", QueryError, ("one treatment and one outcome",), lambda: pn(treated, ARMS, {"Y": 1, "Z": 1}, data_graph=CHAIN, **SOME)),
     Bad("an effect of None", ModelError, ("callable", "NoneType"), lambda: ate(None, ARMS, "Y")),

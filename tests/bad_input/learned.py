@@ -120,7 +120,7 @@ FITTED = [
     Bad("data with a matrix", DataError, ("'X'", "(40, 2)"), lambda: trained(changed(X=np.zeros((40, 2))))),
     Bad("data with a constant column", DataError, ("'X'", "constant", "Leave it out"), lambda: trained(changed(X=np.ones(40)))),
     Bad("data with a constant column of huge numbers", DataError, ("'X'",), lambda: trained(changed(X=np.full(40, 1e300)))),
-    Bad("data beyond float32", DataError, ("'X'", "float32"), lambda: trained(changed(X=np.linspace(1e299, 1e300, 40)))),
+    Bad("data beyond float32", DataError, ("'X'", "float32"), lambda: trained(changed(X=np.append(np.linspace(0, 1, 39), 1e300)))),
     Bad("data with None", DataError, ("'X'",), lambda: trained(changed(X=[None] * 40))),
     Bad("data with complex numbers", DataError, ("'X'", "complex"), lambda: trained(changed(X=ROWS["X"] + 1j))),
     Bad("data with dates", DataError, ("'X'", "not numbers", "datetime64"), lambda: trained(changed(X=pd.date_range("2024-01-01", periods=40)))),

@@ -150,7 +150,7 @@ def test_every_verb_has_it_and_says_nothing_where_groups_overlap(verb):
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("cate", "att", "cde", "path_specific")])
 def test_every_verb_refuses_to_leave_it_where_that_is_required(verb):
-    """Where the covariate is set to what the data have none of; the four left out take no such model, or do not mind."""
+    """Where the covariate is set to what the data have none of; the others take no such model, or do not mind."""
     model = intervene(binary_model(), {"Z": 60.0})
     evidence = {key: value for key, value in EVIDENCE.items() if key != "Z"}
     options = {"seed": 0, "require_support": True, **({"num_samples": 300} if verb != "ite" else {})}

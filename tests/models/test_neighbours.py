@@ -38,7 +38,7 @@ LAWS = [normal, correlated, mixed, long_tailed, classes]
 @pytest.mark.parametrize("width", [1, 3, 20])
 @pytest.mark.parametrize("rows", [200, 2000])
 def test_fresh_rows_of_the_same_law_are_outside_in_at_most_one_of_a_hundred(law, width, rows):
-    """The expected share is .5%; that of 5 data sets exceeds 1% in fewer than one test in 100, here with fixed seeds."""
+    """The expected share is .5%; that of 5 data sets exceeds 1% in fewer than one test in 100. The seeds are fixed."""
     shares = []
     for seed in range(5):
         with seeded(seed):

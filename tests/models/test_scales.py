@@ -47,7 +47,12 @@ MAPS = {  # origin and scale
     "nearly constant": (3.0, 1e-9),
     "years": (2000.0, 5.0),
 }
-EVERYWHERE = dict(zip("ZXMY", [MAPS[name] for name in ("time stamps", "far from zero", "tiny", "nearly constant")]))
+EVERYWHERE = {
+    "Z": MAPS["time stamps"],
+    "X": MAPS["far from zero"],
+    "M": MAPS["tiny"],
+    "Y": MAPS["nearly constant"],
+}
 ROWS = 5
 
 

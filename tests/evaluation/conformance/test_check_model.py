@@ -93,6 +93,19 @@ def test_a_program_is_held_to_all_laws_but_those_of_modules():
     )
 
 
+@pytest.mark.parametrize(("dtype", "fails"), [(torch.float32, ["consistency"]), (torch.float64, [])])
+def test_evidence_comes_back_relative_to_its_standard_deviation_and_not_to_its_size(dtype, fails):
+    """A number at a thousand of its standard deviations from zero, whose logarithm float32 rounds too much."""
+    location, scale = torch.tensor([9.2, 1e-3], dtype=dtype)
+
+    def far():
+        pyro.sample("X", dist.LogNormal(location, scale))
+
+    x = torch.randn(100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    data = {"X": (9.2 + 1e-3 * x).exp().numpy()}
+    assert failed(check_model(far, data, without=without_all_but("consistency"), strict=False)) == fails
+
+
 def test_a_graph_that_is_not_the_programs_fails():
     """Without Z -> X what Z moves is not local; with X -> Z an edge is not read."""
     missing = CausalGraph(["Z", "X", "Y"], [("Z", "Y"), ("X", "Y")])
