@@ -314,6 +314,7 @@ class Image:
 
 
 Labelled = Binary | Categorical | Ordinal  # the kinds with labels
+Discrete = Labelled | Count
 Variable = Continuous | Positive | Count | Binary | Categorical | Ordinal | Image
 VARIABLES = {kind.__name__: kind for kind in (Continuous, Positive, Count, Binary, Categorical, Ordinal, Image)}
 

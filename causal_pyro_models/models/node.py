@@ -60,6 +60,11 @@ class Node(nn.Module):
         """Sample the noise of the node's latents given the value of ``name``; nothing where it has none."""
 
     @property
+    def has_latents(self) -> bool:
+        """Whether its noise is not exact given the value."""
+        return False
+
+    @property
     def settled(self) -> bool:
         """Whether ``initialise`` left nothing to train."""
         return False

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values, encode
 from causal_pyro_models.data.screening import Indistinct, screened
-from causal_pyro_models.data.variables import Continuous, Variable, as_variable
+from causal_pyro_models.data.variables import Continuous, Discrete, Variable, as_variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.confounder import Confounder, cliques
+from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.node import Node
@@ -363,13 +363,31 @@ class StructuralCausalModel(nn.Module):
             pointwise: whether the terms are those of one draw of the latents, whose sum is minus the logarithm of its
                 importance weight.
         """
-        values, losses = dict(values), {}
+        values, told = dict(values), set(without)
+        losses: dict[str, Tensor] = {}
+        for group in self._averaged():
+            distinct, flags, back = group.distinct(values, intervened)
+            distinct = {**distinct, **group.points(distinct)}
+            terms = self._masked(group.members, distinct, flags, progress, pointwise)
+            losses |= {name: term[back] for name, term in group.terms(terms, distinct, flags).items()}
+            told |= losses.keys()
         for name, confounder in self.confounders.items():
-            values[name], losses[name] = confounder.draw_given(values, intervened, pointwise)
-        names = [name for name in self.nodes if name not in without]
-        for name, loss in self._node_losses(names, values, progress, pointwise).items():
-            losses[name] = loss.masked_fill(intervened[name], 0.0) if name in intervened else loss
-        return losses
+            if name not in told:
+                values[name], losses[name] = confounder.draw_given(values, intervened, pointwise)
+        names = [name for name in self.nodes if name not in told]
+        return losses | self._masked(names, values, intervened, progress, pointwise)
+
+    def _masked(
+        self, names: Collection[str], values: Values, intervened: Values, progress: float, pointwise: bool
+    ) -> dict[str, Tensor]:
+        """The losses of variables, none where they were set."""
+        losses = self._node_losses(names, values, progress, pointwise)
+        return {n: loss.masked_fill(intervened[n], 0.0) if n in intervened else loss for n, loss in losses.items()}
+
+    def _averaged(self) -> list[Averaged]:
+        """The hidden causes that the losses average over."""
+        exact = [n for n, node in self.nodes.items() if isinstance(node.variable, Discrete) and not node.has_latents]
+        return averaged(self.confounders, exact)
 
     def _node_losses(
         self, names: Collection[str], values: Values, progress: float, pointwise: bool

@@ -164,7 +164,7 @@ class CausalFlow(StructuralCausalModel):
         if not isinstance(hidden, tuple | list) or not all(_is_width(width) for width in hidden):
             raise ModelError(f"hidden must be a tuple of widths, such as (64,), got {hidden!r:.80}.")
         hidden = tuple(int(width) for width in hidden)
-        nodes = {name: node_for(variables[name], residual, hidden) for name in graph.variables}
+        nodes = {name: _node(name, variables[name], residual, hidden) for name in graph.variables}
         super().__init__(graph, nodes)
         self.residual, self.hidden = residual, hidden
         self._flows = {name: node for name, node in nodes.items() if isinstance(node, FlowNode)}
@@ -193,6 +193,13 @@ class CausalFlow(StructuralCausalModel):
 
 
 CausalNormalizingFlow = CausalFlow  # its long name
+
+
+def _node(name: str, variable: Variable, residual: Spline | LocationScale, hidden: tuple[int, ...]) -> Node:
+    try:
+        return node_for(variable, residual, hidden)
+    except ModelError as error:
+        raise ModelError(f"variable {name!r}: {error}") from None
 
 
 def _densities(nodes: Mapping[str, FlowNode], values: Values) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 
 import pyro
@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from causal_pyro_models.data.batches import Values
-from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Variable
+from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.functions import Network
@@ -88,6 +88,10 @@ class VAENode(Node):
         self.posterior = Latent(self.latent, {VALUE: self.variable, **parents}, self.hidden)
         self.decoder.connect({**parents, LATENT: Continuous(self.latent)})
 
+    @property
+    def has_latents(self) -> bool:
+        return True
+
     def forward(self, name: str, parents: Values) -> Tensor:
         """Issue the sample statements ``name.z`` and ``name``."""
         latent = pyro.sample(f"{name}.z", self.posterior.prior())
@@ -140,7 +144,7 @@ class VAENode(Node):
 
 def decoder_for(variable: Variable, hidden: tuple[int, ...]) -> Node:
     """The default decoder of a kind of variable."""
-    if isinstance(variable, Binary | Categorical | Ordinal | Count):
+    if isinstance(variable, Discrete):
         return node_for(variable, Spline(), hidden)
     return AdditiveNoiseNode(variable, Network(hidden), Gaussian(), heteroscedastic=True)
 
@@ -151,7 +155,8 @@ class CausalVAE(StructuralCausalModel):
 
     A real variable X is decoded from its parents, a latent ``X.z`` and residual noise of learned scale. A discrete one
     needs no latent, its own noise covers every conditional law; it is given one by name in ``latent``. Each maximal
-    clique of bidirected edges becomes a hidden cause that its variables share.
+    clique of bidirected edges becomes a hidden cause that its variables share. Beside these, a real variable without
+    bidirected edges needs no latent either: it is a flow, whose noise is exact.
 
     Train it with ``causal_pyro_models.fit``, on the evidence lower bound. ``counterfactual`` and the other verbs draw
     the latents from the encoders, weighted to their posterior, and abduct the rest exactly.
@@ -194,22 +199,24 @@ class CausalVAE(StructuralCausalModel):
         confounder_dim: int = 1,
     ) -> None:
         kinds = checked_variables(graph, variables)
-        sizes = latents(kinds, latent)
-        super().__init__(
-            graph,
-            {
-                name: VAENode(kind, sizes[name], hidden=hidden, beta=beta)
-                if sizes[name]
-                else decoder_for(kind, Network(hidden).hidden)
-                for name, kind in kinds.items()
-            },
-            confounder_dim,
-        )
+        confounded = {name for edge in graph.bidirected for name in edge}
+        exact = {name for name in kinds if confounded and name not in confounded and not kinds[name].event_shape}
+        sizes = latents(kinds, latent, exact)
+
+        def node(name: str, kind: Variable) -> Node:
+            if sizes[name]:
+                return VAENode(kind, sizes[name], hidden=hidden, beta=beta)
+            widths = Network(hidden).hidden
+            return node_for(kind, Spline(), widths) if name in exact else decoder_for(kind, widths)
+
+        super().__init__(graph, {name: node(name, kind) for name, kind in kinds.items()}, confounder_dim)
         self.latent, self.hidden, self.beta = sizes, hidden, beta
 
 
-def latents(variables: Mapping[str, Variable], latent: int | Mapping[str, int]) -> dict[str, int]:
-    """Dimensions of each variable's latent; discrete variables have none unless they are given one by name.
+def latents(
+    variables: Mapping[str, Variable], latent: int | Mapping[str, int], exact: Collection[str] = ()
+) -> dict[str, int]:
+    """Dimensions of each variable's latent; discrete and exact ones have none unless they are given one by name.
 
     Raises:
         ModelError: dimensions that are no integers from 0.
@@ -222,6 +229,6 @@ def latents(variables: Mapping[str, Variable], latent: int | Mapping[str, int]) 
     usual = checked_count(2 if isinstance(latent, Mapping) else latent, "latent")
     sizes = {}
     for name, kind in variables.items():
-        size = named.get(name, 0 if isinstance(kind, Binary | Categorical | Ordinal | Count) else usual)
+        size = named.get(name, 0 if isinstance(kind, Discrete) or name in exact else usual)
         sizes[name] = checked_count(size, f"the latent of {name!r}") if size != 0 else 0
     return sizes

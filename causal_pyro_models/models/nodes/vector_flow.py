@@ -14,7 +14,7 @@ from torch.distributions.transforms import Transform
 
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Variable
-from causal_pyro_models.errors import DataError
+from causal_pyro_models.errors import DataError, ModelError
 from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import (
@@ -26,6 +26,9 @@ from causal_pyro_models.models.networks.scalar_flow import (
 )
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register
+
+WIDE = 30  # coordinates; a longer vector is not trained beyond its start, which takes 10 s of 100 of them
+LONGEST = 200  # coordinates
 
 
 class Autoregressive(Transform):
@@ -78,12 +81,16 @@ class VectorFlowNode(Node):
     """A real vector as an autoregressive flow of standard normal noise, its parameters functions of the parents.
 
     The noise enters coordinate by coordinate, in their order; another order of the coordinates is another model of the
-    counterfactuals, though it may have the same distribution.
+    counterfactuals, though it may have the same distribution. Of more than 30 coordinates, locations, scales and
+    shapes of the noise are regressions in closed form, which no training follows.
 
     Args:
-        variable: ``Continuous(dim)``.
+        variable: ``Continuous(dim)``, of at most 200 coordinates.
         residual: the shape of the noise, ``Spline(...)`` or ``LocationScale()``.
         hidden: widths of the hidden layers.
+
+    Raises:
+        ModelError: there are more coordinates.
 
     References:
         G. Papamakarios, T. Pavlakou, I. Murray (2017). Masked autoregressive flow for density estimation. NeurIPS.
@@ -104,6 +111,11 @@ class VectorFlowNode(Node):
         hidden: tuple[int, ...] = (64, 64),
     ) -> None:
         super().__init__(variable)
+        if variable.width > LONGEST:
+            raise ModelError(
+                f"a flow takes the numbers of a vector one after the other, at most {LONGEST} of them, and {variable} "
+                f"has {variable.width}: take a CausalVAE, or a VAENode for this variable."
+            )
         self.residual, self.hidden = residual, hidden
 
     def connect(self, parents: Mapping[str, Variable]) -> None:
@@ -115,7 +127,11 @@ class VectorFlowNode(Node):
 
     @property
     def settled(self) -> bool:
-        return all(cast(ScalarFlow, flow).settled for flow in self.flows)
+        return self._wide or all(cast(ScalarFlow, flow).settled for flow in self.flows)
+
+    @property
+    def _wide(self) -> bool:
+        return self.variable.width > WIDE
 
     def transform(self, parents: Values) -> Autoregressive:
         """The map from noise to value given the parents' values."""
@@ -145,11 +161,14 @@ class VectorFlowNode(Node):
         if bool((still := (value == value[:1]).all(0)).any()):
             raise DataError(f"coordinate {int(still.int().argmax())} of a vector is constant: leave it out.")
         features, parts = zip(*self._parts(value, parents), strict=True)
-        initialise_flows(cast("list[ScalarFlow]", list(self.flows)), features, parts, prepare)
+        flows = cast("list[ScalarFlow]", list(self.flows))
+        initialise_flows(flows, features, parts, unprepared if self._wide else prepare)
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
         """Return coordinates to their start, from all units, unless trained flows do better on held-out ones."""
+        if self._wide:
+            return
         parts = zip(self._parts(value, parents), self._parts(held_out, held_out_parents), strict=True)
         for flow, (seen, unseen) in zip(self.flows, parts, strict=True):
             cast(ScalarFlow, flow).keep_if_better(*seen, *unseen)

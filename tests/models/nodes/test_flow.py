@@ -13,11 +13,12 @@ from causal_pyro_models.data import Binary, Categorical, Continuous, Count, Ordi
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import DataError, ModelError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.inference import abduct, counterfactual
+from causal_pyro_models.inference import abduct, counterfactual, sample
 from causal_pyro_models.models import CausalFlow, LocationScale, Spline
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.mechanisms.registry import mechanism
+from causal_pyro_models.training import fit
 
 KINDS = (Continuous(), Positive(), Binary(), Categorical(3), Ordinal(3), Count())
 
@@ -287,3 +288,16 @@ def test_what_an_action_does_not_affect_keeps_its_value_and_is_not_computed_agai
     for name in graph.variables:
         assert torch.equal(world[name], expected[name])
     assert torch.equal(world["X"], values["X"]) and torch.equal(world["Z"], values["Z"])
+
+
+def test_a_long_vector_is_regressions_and_one_that_is_too_long_is_refused():
+    """60 coordinates of two factors: the correlations of what is drawn are those of the data, to 5 standard errors."""
+    generator = torch.Generator().manual_seed(0)
+    loading = torch.randn(2, 60, generator=generator)
+    vector = torch.randn(1000, 2, generator=generator) @ loading + 0.5 * torch.randn(1000, 60, generator=generator)
+    model = CausalFlow(CausalGraph(["V"], []), {"V": Continuous(60)})
+    assert fit(model, {"V": vector}, seed=0, progress=False).steps == 0
+    drawn = sample(model, 4000, seed=0)["V"]
+    assert float((drawn.T.corrcoef() - vector.T.corrcoef()).abs().max()) < 5 * (1 / 1000 + 1 / 4000) ** 0.5
+    with pytest.raises(ModelError, match="'V'.*at most 200 .*CausalVAE"):
+        CausalFlow(CausalGraph(["V"], []), {"V": Continuous(700)})
