@@ -147,7 +147,7 @@ class DiscreteNode(Node):
         found = [_shares(counts + 1.0)]
         if not self.parents:
             return found
-        line, squashed = self.conditioner.inputs(self.conditioner.tensors(), self._cell_features())
+        _, line, squashed = self.conditioner.inputs(self.conditioner.tensors(), self._cell_features())
         units = self.conditioner.units(self.conditioner.tensors(), squashed)
         for columns in (line, torch.cat([line, squashed, units], -1)):
             expected = self._expected(counts, columns)
