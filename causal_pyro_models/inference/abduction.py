@@ -65,27 +65,32 @@ def abduct(
     """The posterior of the noise given evidence, unit by unit.
 
     The noise of observed sites is exact: a point where the mechanism is a bijection, an exact posterior draw where it
-    is not (discrete sites, mixtures). Unobserved sites that the evidence bears on need a ``method``; the noise of the
-    observed ones is then exact given each of its draws. Unobserved sites without evidence downstream are drawn from
-    their prior, which is their posterior.
+    is not (discrete sites, mixtures). Unobserved sites without evidence downstream are drawn from their prior, which is
+    their posterior. So it is with those that the evidence bears on where their posterior has a closed form: all have
+    finitely many states, up to 10,000 joint ones of a unit, or all are linear with normal noise. Others need a
+    ``method``; the noise of the observed ones is then exact given each of its draws.
+
+    Importance sampling resamples once, so that all draws are of equal weight; see :class:`Draws`.
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
         evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit.
+            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
+            its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
-            the proposal of importance sampling.
+            the proposal of importance sampling. By these, sites with finitely many states are summed over.
         num_samples: the number of posterior draws. None gives one exact draw and no leading dimension, or 1,000
-            draws where there is a method.
+            draws where the evidence bears on hidden sites.
         seed: makes the draws reproducible and leaves the global random state untouched.
 
     Returns:
         ``U_X`` for each site ``X``: ``(num_samples, units, *event)``, or ``(units, *event)`` where ``num_samples`` is
-        None; with weights, effective sample size and Pareto k-hat.
+        None; with effective sample size, and the log weights and Pareto k-hat of importance sampling.
 
     Raises:
-        AbductionError: an unobserved site has evidence downstream, and no method was given or a plate is subsampled.
+        AbductionError: an unobserved site has evidence downstream and no closed form, and no method was given; or a
+            plate is subsampled.
         EvidenceError: evidence that the model cannot have produced.
         UnknownVariableError: evidence on a name that no site has.
 
