@@ -12,7 +12,7 @@ import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
-from causal_pyro_models.errors import AbductionError, EvidenceError, QueryError, unheard, warn
+from causal_pyro_models.errors import AbductionError, EvidenceError, unheard, warn
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_ESS, diagnose
 from causal_pyro_models.inference.draws import Noise, mixed
@@ -21,7 +21,7 @@ from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
-from causal_pyro_models.inference.mixtures import refits
+from causal_pyro_models.inference.mixtures import refits, shared
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.ragged import Group, alike, joined
@@ -67,27 +67,33 @@ def abduct(
     """The posterior of the noise given evidence, unit by unit.
 
     The noise of observed sites is exact: a point where the mechanism is a bijection, an exact posterior draw where it
-    is not (discrete sites, mixtures). Unobserved sites that the evidence bears on need a ``method``; the noise of the
-    observed ones is then exact given each of its draws. Unobserved sites without evidence downstream are drawn from
-    their prior, which is their posterior.
+    is not (discrete sites, mixtures). Unobserved sites without evidence downstream are drawn from their prior, which is
+    their posterior. So it is with those that the evidence bears on where their posterior has a closed form: all have
+    finitely many states, up to 10,000 joint ones of a unit, or all are linear with normal noise. Others need a
+    ``method``; the noise of the observed ones is then exact given each of its draws.
+
+    Importance sampling resamples once, so that all draws are of equal weight; see :class:`Draws`.
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
         evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit.
+            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
+            its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
-            the proposal of importance sampling.
+            the proposal of importance sampling. By these, sites with finitely many states are summed over.
         num_samples: the number of posterior draws. None gives one exact draw and no leading dimension, or 1,000
-            draws where there is a method; of a model with refits one draw of each, or 1,000 of all together.
+            draws where the evidence bears on hidden sites; of a model with refits one draw of each, or 1,000 of all
+            together.
         seed: makes the draws reproducible and leaves the global random state untouched.
 
     Returns:
         ``U_X`` for each site ``X``: ``(num_samples, units, *event)``, or ``(units, *event)`` where ``num_samples`` is
-        None; with weights, effective sample size and Pareto k-hat.
+        None; with effective sample size, and the log weights and Pareto k-hat of importance sampling.
 
     Raises:
-        AbductionError: an unobserved site has evidence downstream, and no method was given or a plate is subsampled.
+        AbductionError: an unobserved site has evidence downstream and no closed form, and no method was given; or a
+            plate is subsampled.
         EvidenceError: evidence that the model cannot have produced.
         UnknownVariableError: evidence on a name that no site has.
 
@@ -117,16 +123,11 @@ def abducted_by_all(program: Program, evidence: Any, method: Method | Guide | No
     others = refits(program.model)
     if not others:
         return abducted(program, evidence, method, num_samples)
-    if num_samples is not None and checked_count(num_samples, "num_samples") < len(others):
-        raise QueryError(
-            f"num_samples must be at least {len(others)}, the number of the model's refits, got {num_samples}."
-        )
-    if num_samples is None:
-        whole = abducted(program, evidence, method, None)
-    else:
-        whole = abducted(program, evidence, method, None, unless_exact=num_samples)
+    if num_samples is not None:
+        shared(checked_count(num_samples, "num_samples"), len(others))
+    whole = abducted(program, evidence, method, None, unless_exact=num_samples)
     draws = num_samples or whole.num_draws
-    shares = [None if draws is None else draws // len(others) + (k < draws % len(others)) for k in range(len(others))]
+    shares = [None] * len(others) if draws is None else shared(draws, len(others))
     with unheard():
         parts = [
             abducted(inspect_model(refit), evidence, method, share) for refit, share in zip(others, shares, strict=True)

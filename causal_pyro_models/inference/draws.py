@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -271,6 +271,25 @@ class Noise(Draws):
     chains: int = 1
     divergences: tuple[int, ...] = ()
     exact: bool = False
+
+    def of_equal_weight(self) -> Noise:
+        """The draws that are shown, as noise without weights."""
+        index = self.resampled
+        if index is None:
+            return self
+
+        def chosen(value: torch.Tensor) -> torch.Tensor:
+            if len(value) != len(index):
+                return value
+            if index.dim() == 1:
+                return value[index]
+            units = index.shape[1]
+            return value.expand(-1, units, *value.shape[2:])[index, torch.arange(units, device=value.device)]
+
+        drawn = {*self.sites, *self.parameters}
+        replay = {name: chosen(value) if name in drawn else value for name, value in self.replay.items()}
+        factual = {name: chosen(value) for name, value in self.factual.items()}
+        return replace(self, sites=dict(self), replay=replay, factual=factual, log_weights=None)
 
 
 def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:

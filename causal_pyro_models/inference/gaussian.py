@@ -20,6 +20,7 @@ from causal_pyro_models.scm.sites import is_deterministic
 MOST_DIMENSIONS = 200  # of the hidden noise of a unit
 AT_ONCE = 2**24  # numbers that the hidden noise of all runs holds together
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the random points at which the form is checked
+RUNS = 10  # they come in, so that a branch which a whole run takes together shows
 POINTS = 4  # at each of them, about the origin and about the posterior mean
 TOLERANCE = 2e-4  # of density and gradient there, by their size
 
@@ -128,8 +129,9 @@ class _Probe:
         scale = torch.tensor(SCALES, dtype=torch.double).repeat(POINTS)[:, None, None]
         random = scale * torch.randn(len(scale), self.units, size, dtype=torch.double)
         near = found.points(scale.clamp(max=3.0) * torch.randn(len(scale), self.units, size, dtype=torch.double))
-        points = torch.cat([random, near])
-        return found if found.agrees(points, *self.gradient(points)) else None
+        points = torch.cat([random, near])[torch.randperm(2 * len(scale))]
+        fits = (found.agrees(some, *self.gradient(some)) for some in points.chunk(RUNS))
+        return found if all(fits) else None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,14 @@ class ImportanceSampling:
     """Abduction by importance sampling: latent noise from a proposal, weighted by the evidence.
 
     Weights are Pareto-smoothed, unit by unit where the units share nothing random and the guide draws each on its own.
+    Hidden sites with finitely many states, up to 10,000 joint ones of a unit, are not sampled but summed over; where
+    nothing else is hidden, the draws are exact. Categories with parents in their number of states are sampled.
+
+    Effective sample size and k-hat judge the weights of the draws that there are. They cannot see a mode of the
+    posterior that no draw of the proposal came near: all weights then are even, k-hat is low, and the answer is that of
+    the modes that were found. So it is with a hidden cause of which the evidence can be explained by rare values alone,
+    and with a guide, such as a normal one, that has learned one of several modes. Where that may be, compare with NUTS
+    from several chains, or with a wider proposal.
 
     Args:
         guide: the proposal, a guide over noise sites (see :func:`fit_guide`); None draws from the prior.

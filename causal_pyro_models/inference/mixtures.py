@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from causal_pyro_models.errors import QueryError
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import Handled, Model
 
@@ -50,6 +51,17 @@ def fitted(model: Model) -> str:
         model = model.model
     learned = isinstance(model, nn.Module) and any(True for _ in model.parameters())
     return type(model).__name__ if learned else ""
+
+
+def shared(draws: int, refits: int) -> list[int]:
+    """How many of some draws each refit has.
+
+    Raises:
+        QueryError: fewer draws than refits.
+    """
+    if draws < refits:
+        raise QueryError(f"num_samples must be at least {refits}, the number of the model's refits, got {draws}.")
+    return [draws // refits + (k < draws % refits) for k in range(refits)]
 
 
 def student(level: float, refits: int) -> float:

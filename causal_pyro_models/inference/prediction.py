@@ -17,7 +17,7 @@ from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.support import warn_of_leaving
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.scm.handlers.interventions import Intervention, checked_do, resolve, world
+from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
@@ -181,6 +181,8 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
         raise AbductionError(
             f"the noise given was abducted from another model, which has no site {missing[0]!r}: abduct it from this."
         )
+    if noise.log_weights is not None and any(_by_draw(program, noise, actions) for actions in do.values()):
+        noise = noise.of_equal_weight()
     run = program.batched(noise.units, noise.num_draws)
     shared = dict(noise.replay)  # and noise that only some worlds come by, drawn once
     drawn: dict[Any, torch.Tensor] = {}
@@ -199,6 +201,17 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
         values = _values(program, trace, noise.num_draws, is_variable)
         result[name] = Draws(*values, noise.num_draws, noise.log_weights, noise.ess, noise.pareto_k)
     return Worlds(result, noise)
+
+
+def _by_draw(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> bool:
+    """Whether a site is set to a value for each draw that is shown, as the tensor of another world is."""
+    for name, value in do.items():
+        if isinstance(value, Potential) and _by_draw(program, noise, value.do):
+            return True
+        events = program.sites[name].place.event_dim if name in program.sites else 0
+        if isinstance(value, torch.Tensor) and value.dim() > events + program.nesting and len(value) == noise.num_draws:
+            return True
+    return False
 
 
 def _without_unaffected(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> Program:

@@ -14,11 +14,11 @@ from torch.distributions import constraints
 from causal_pyro_models.inference.evidence import Observe, observed_log_prob
 from causal_pyro_models.inference.program import Program, Site, traced
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
-from causal_pyro_models.scm.sites import is_deterministic
+from causal_pyro_models.scm.sites import is_auxiliary, is_deterministic
 
 MOST_STATES = 10_000  # joint states of a unit that are summed over
 AT_ONCE = 2**21  # values of a site in one run
-MIXTURES = 16  # runs with states that differ between units, which show whether one bears on another
+MIXTURES = 10  # runs with states that differ between units, which show whether one bears on another
 
 
 def finite_states(site: Site) -> torch.Tensor | None:
@@ -74,7 +74,7 @@ class States:
         places = torch.meshgrid(*(torch.arange(len(axis)) for axis in axes.values()), indexing="ij")
         values = {name: axis[place.reshape(-1)] for (name, axis), place in zip(axes.items(), places, strict=True)}
         found = cls(program, evidence, units, values)
-        return found if not program.plated or found._apart() else cls(program, evidence, units, {})
+        return found if found._apart() else cls(program, evidence, units, {})
 
     @property
     def count(self) -> int:
@@ -128,20 +128,22 @@ class States:
         return max([self.units, *sizes])
 
     def _apart(self) -> bool:
-        """Whether the states of one unit say nothing of others: as in a run with states that differ between them."""
+        """Whether a state has the same density whatever the states of other units and draws of a run are."""
         with torch.no_grad():
             latents = {}
             with pyro.validation_enabled(False):
                 sites = traced(self._model({}, {}, 1)).nodes.items()
             for name, site in sites:
-                if site["type"] == "sample" and name in self.program.parameters:
+                if site["type"] == "sample" and not site["is_observed"] and not is_auxiliary(site):
                     latents[name] = site["value"]
             joint, shared = self._run(latents, 1, {n: v[:, None, None] for n, v in self.values.items()})
-            index = torch.randint(self.count, (MIXTURES, 1, joint.shape[-1]))
-            mixed, again = self._run(latents, 1, {name: value[index] for name, value in self.values.items()})
-        same = torch.allclose(mixed, joint.gather(0, index), rtol=1e-4, atol=1e-4, equal_nan=True)
-        alike = torch.cat([shared, again])
-        return same and torch.allclose(alike, alike[:1].expand_as(alike), rtol=1e-4, atol=1e-4, equal_nan=True)
+            for _ in range(MIXTURES):
+                index = torch.randint(self.count, (1, 1, joint.shape[-1]))
+                mixed, again = self._run(latents, 1, {name: value[index] for name, value in self.values.items()})
+                for a, b in ((mixed, joint.gather(0, index)), (shared, again.expand_as(shared))):
+                    if not torch.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True):
+                        return False
+        return True
 
     def _model(
         self, latents: Mapping[str, torch.Tensor], states: Mapping[str, torch.Tensor], draws: int

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from causal_pyro_models.data.batches import Batch, Values
 from causal_pyro_models.data.variables import Continuous, Variable
 from causal_pyro_models.errors import ModelError
+from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
@@ -59,7 +60,7 @@ class Imputer(nn.Module):
         """The distribution of each missing variable given the others."""
         return dict(zip(self.names, cast("list[Node]", list(self._proposals)), strict=True))
 
-    def _inputs(self, name: str, values: Values, missing: Values) -> dict[str, Tensor]:
+    def inputs(self, name: str, values: Values, missing: Values) -> dict[str, Tensor]:
         """What the proposal of a variable sees, with all variables before it complete."""
         place = self.names.index(name)
         inputs = {other: value for other, value in values.items() if other != name}
@@ -78,18 +79,25 @@ class Imputer(nn.Module):
         filled = {name: value.expand(draws, *value.shape) for name, value in values.items()}
         for name, node in self.proposals.items():
             if name in missing:
-                drawn = node.distribution(self._inputs(name, filled, missing)).sample()
+                drawn = node.distribution(self.inputs(name, filled, missing)).sample()
                 filled[name] = torch.where(
                     _over_events(missing[name], drawn[0, 0]), drawn.to(values[name]), filled[name]
                 )
         return filled
 
-    def log_prob(self, values: Values, missing: Values) -> Tensor:
-        """Log density of the missing values ``(..., units)`` in completed ones."""
+    def log_prob(self, values: Values, missing: Values, drawn: Values | None = None) -> Tensor:
+        """Log density of the missing values ``(..., units)`` in completed ones.
+
+        Args:
+            values: completed.
+            missing: which values are missing.
+            drawn: which of them come from this distribution; all where None.
+        """
+        drawn = missing if drawn is None else drawn
         terms = [
-            node.log_prob(values[name], self._inputs(name, values, missing)).masked_fill(~missing[name], 0.0)
+            node.log_prob(values[name], self.inputs(name, values, missing)).masked_fill(~drawn[name], 0.0)
             for name, node in self.proposals.items()
-            if name in missing
+            if name in drawn
         ]
         return reduce(torch.add, terms)
 
@@ -101,7 +109,7 @@ class Imputer(nn.Module):
             rows = batch[batch.intact(*self.names[: i + 1])]
             value = rows.values[name]
             if len(rows) >= MIN_ROWS and not bool((value == value[0]).all()):
-                node.start(value, self._inputs(name, rows.values, rows.missing), prepare)
+                node.start(value, self.inputs(name, rows.values, rows.missing), prepare)
 
 
 class Incomplete(Protocol):
@@ -109,9 +117,19 @@ class Incomplete(Protocol):
 
     Attributes:
         imputer: the guide for missing values; None where there are none.
+        graph: the causal graph.
     """
 
     imputer: Imputer | None
+    graph: CausalGraph
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """The node of each variable."""
+
+    @property
+    def imputes_by_itself(self) -> bool:
+        """Whether every variable has a density given its parents, which can be drawn from."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """What is trained."""
@@ -176,9 +194,71 @@ def _proposed(
 
 @torch.no_grad()
 def proposed(model: Incomplete, batch: Batch, draws: int) -> tuple[dict[str, Tensor], Tensor]:
-    """Completed values ``(draws, units, *event)``, and their log importance weights ``(draws, units)``."""
-    filled, log_weights, *_ = _proposed(model, batch, 1.0, draws)
-    return filled, log_weights
+    """Completed values ``(draws, units, *event)``, and their log importance weights ``(draws, units)``.
+
+    A missing value with nothing observed below it is drawn from the model's own conditional, given its parents. Half of
+    the others come from the guide and half from their parents likewise, and weights are those of the mixture, so that
+    where a density of the evidence is bounded the weights are, however narrow the guide is. Where the model has hidden
+    causes or latents, its conditionals are no densities, and all come from the guide.
+
+    References:
+        T. Hesterberg (1995). Weighted average importance sampling and defensive mixture distributions. Technometrics.
+    """
+    imputer, own = model.imputer, model.imputes_by_itself
+    leaf = leaves(model.graph, batch.missing) if own else {}
+    rest = {name: mask & ~leaf[name] if name in leaf else mask for name, mask in batch.missing.items()}
+    rest = {name: mask for name, mask in rest.items() if bool(mask.any())}
+    if not rest:
+        filled = _filled(model, batch, draws, {})
+        return filled, torch.full((draws, len(batch)), -math.log(draws))
+    guided = draws if not own else (draws + 1) // 2
+    parts = [_filled(model, batch, guided, rest), _filled(model, batch, draws - guided, {})]
+    filled = {name: torch.cat([part[name] for part in parts]) for name in batch.values}
+    losses = model.unit_losses(filled, batch.intervened, 1.0, pointwise=True)
+    log_p = -reduce(torch.add, (_without(loss, leaf.get(name)) for name, loss in losses.items()))
+    log_q = cast(Imputer, imputer).log_prob(filled, batch.missing, rest)
+    if own:
+        log_r = -reduce(torch.add, (losses[name].masked_fill(~mask, 0.0) for name, mask in rest.items()))
+        log_q = torch.logaddexp(log_q + math.log(guided / draws), log_r + _log(1 - guided / draws))
+    return filled, log_p - log_q
+
+
+def leaves(graph: CausalGraph, missing: Values) -> dict[str, Tensor]:
+    """Where a value is missing and so is all below it, ``(units,)`` by variable."""
+    found: dict[str, Tensor] = {}
+    for name in reversed(graph.topological_order):
+        if name in missing:
+            below = (found.get(child, torch.zeros_like(missing[name])) for child in graph.children(name))
+            found[name] = reduce(torch.logical_and, below, missing[name])
+    return found
+
+
+def _filled(model: Incomplete, batch: Batch, draws: int, guided: Values) -> dict[str, Tensor]:
+    """Completed values: where ``guided`` drawn from the guide, elsewhere from the model given the parents."""
+    filled = {name: value.expand(draws, *value.shape) for name, value in batch.values.items()}
+    for name in model.graph.topological_order:
+        if name not in batch.missing or not draws:
+            continue
+        sources = {}
+        if name in guided:
+            proposal = cast(Imputer, model.imputer).proposals[name]
+            inputs = cast(Imputer, model.imputer).inputs(name, filled, batch.missing)
+            sources[proposal, guided[name]] = inputs
+        by_itself = batch.missing[name] & ~guided[name] if name in guided else batch.missing[name]
+        if bool(by_itself.any()):
+            sources[model.nodes[name], by_itself] = {p: filled[p] for p in model.graph.parents(name)}
+        for (node, mask), inputs in sources.items():
+            drawn = node.distribution(inputs).expand(torch.Size((draws, len(batch)))).sample()
+            filled[name] = torch.where(_over_events(mask, drawn[0, 0]), drawn.to(filled[name]), filled[name])
+    return filled
+
+
+def _without(loss: Tensor, mask: Tensor | None) -> Tensor:
+    return loss if mask is None else loss.masked_fill(mask, 0.0)
+
+
+def _log(share: float) -> float:
+    return math.log(share) if share else -math.inf
 
 
 @torch.no_grad()

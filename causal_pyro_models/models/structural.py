@@ -313,6 +313,13 @@ class StructuralCausalModel(nn.Module):
         missing, like = [name for name in self.graph.topological_order if name in names], self._like
         self.imputer = Imputer(self.variables, missing).to(like.device, like.dtype) if missing else None
 
+    @property
+    def imputes_by_itself(self) -> bool:
+        """Whether every variable has a density given its parents, which can be drawn from."""
+        return not self.cliques and all(
+            type(node).distribution is not Node.distribution for node in self.nodes.values()
+        )
+
     def _telling(self, name: str, batch: Batch) -> Tensor:
         """``(units,)``, true where a unit's values show how the variable answers to its parents."""
         rows = batch.intact(name, *self.graph.parents(name))

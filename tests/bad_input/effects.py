@@ -115,7 +115,6 @@ SETTINGS = {
 EVIDENCE = {
     "evidence of None for a column": ({"Y": None}, EvidenceError, ("'Y'", "numbers")),
     "unknown evidence": ({"Q": [1.0]}, UnknownVariableError, ("'Q'", "Z, T")),
-    "evidence with NaN": ({**ALL, "Y": [nan, 1.0]}, EvidenceError, ("'Y'", "NaN")),
     "evidence out of support": ({**ALL, "Y": [3.0, 1.0]}, EvidenceError, ("'Y'", "support")),
     "evidence of a table of nothing": (pd.DataFrame(), EvidenceError, ("columns", "{} for none")),
     "evidence that needs a method": ({"Y": [0.0, 1.0]}, AbductionError, ("'Y'", "ImportanceSampling()")),

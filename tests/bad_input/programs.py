@@ -72,3 +72,16 @@ def _pair(law):
     x = pyro.sample("X", law)
     total = x.reshape((*x.shape[: x.dim() - law.event_dim], -1)).sum(-1) if law.event_dim else x
     pyro.sample("Y", dist.Normal(total.to(torch.float32), 1.0))
+
+
+def curved():
+    """A hidden cause without a closed form of its posterior."""
+    z = pyro.sample("Z", dist.Gamma(2.0, 1.0))
+    pyro.sample("X", dist.Normal(z, 1.0))
+
+
+def rates():
+    """A population-level parameter without one."""
+    rate = pyro.sample("rate", dist.Gamma(2.0, 1.0))
+    with pyro.plate("units", 4):
+        pyro.sample("X", dist.Exponential(rate))

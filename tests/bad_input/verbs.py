@@ -26,7 +26,7 @@ from causal_pyro_models.errors import (
     UnknownVariableError,
 )
 from tests.bad_input.case import Bad
-from tests.bad_input.programs import hidden, linear, plated
+from tests.bad_input.programs import curved, hidden, linear, plated, rates
 
 nan, inf = float("nan"), float("inf")
 SEEN = {"X": [0.0, 1.0], "Y": [1.0, 1.0]}
@@ -130,9 +130,9 @@ def fixed():
 
 
 INFERRED = [
-    Bad("hidden noise without a method", AbductionError, ("'Z'", "['X', 'Y']", "ImportanceSampling()", "observe it"), lambda: abduct(hidden, SEEN)),
-    Bad("parameters without a method", AbductionError, ("'slope'", "'Y'", "NUTS()"), lambda: abduct(plated, {"X": torch.zeros(4), "Y": torch.zeros(4)})),
-    Bad("evidence below without a method", AbductionError, ("'X'", "['Y']"), lambda: counterfactual(linear, {"Y": 1.0}, {"X": 0.0})),
+    Bad("hidden noise without a method", AbductionError, ("'Z'", "['X']", "ImportanceSampling()", "observe it"), lambda: abduct(curved, {"X": [0.5]})),
+    Bad("parameters without a method", AbductionError, ("'rate'", "'X'", "NUTS()"), lambda: abduct(rates, {"X": torch.ones(4)})),
+    Bad("evidence below without a method", AbductionError, ("'Z'", "['X']"), lambda: counterfactual(curved, {"X": 1.0}, {"Z": 0.0})),
     Bad("evidence that no draw explains", EvidenceError, ("probability zero", "1000 draws", "1 of 1 units"), lambda: abduct(impossible, {"Y": 1.0}, IS, 1000, seed=0)),
     Bad("evidence that no draw explains in one unit", EvidenceError, ("probability zero", "1 of 2 units"), lambda: abduct(impossible, {"Y": [0.0, 1.0]}, IS, 100, seed=0)),
     Bad("evidence outside every support", EvidenceError, ("probability zero",), lambda: abduct(fixed, {"Y": 5.0}, IS, 100, seed=0)),
@@ -173,7 +173,7 @@ INFERRED = [
     Bad("a guide of other units", AbductionError, ("2 units", "3", "AmortizedGuide"), lambda: abduct(hidden, {"X": [0.0, 1.0, 2.0], "Y": 0.0}, fit_guide(hidden, SEEN, steps=2, seed=0, progress=False), 10)),
     Bad("acceptance of NaN", QueryError, ("target_accept", "nan"), lambda: NUTS(target_accept=nan)),
     Bad("a chain of True", QueryError, ("num_chains", "True"), lambda: NUTS(num_chains=True)),
-    Bad("a guide for NaN", EvidenceError, ("'X'", "NaN"), lambda: fit_guide(hidden, {"X": [nan]}, progress=False)),
+    Bad("a guide for NaN", AbductionError, ("exact, without a guide",), lambda: fit_guide(hidden, {"X": [nan]}, progress=False)),
     Bad("an amortised guide for other sites", AbductionError, ("'Y'", "evidence"), lambda: amortised({"X": [0.0, 1.0]})),
     Bad("noise with a method on top", QueryError, ("method", "leave out"), lambda: counterfactual(linear, abduct(linear, SEEN), {}, method=IS)),
     Bad("noise with draws on top", QueryError, ("num_samples", "leave out"), lambda: counterfactual(linear, abduct(linear, SEEN), {}, num_samples=5)),

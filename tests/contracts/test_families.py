@@ -107,8 +107,8 @@ def test_law_of_noise_abducted_by_a_guide(name):
 
 
 def _resampled(noise, site):
-    """One of the draws of each unit, chosen by its weight."""
-    chosen = torch.distributions.Categorical(logits=noise.log_weights.T).sample()
+    """One of the draws of each unit."""
+    chosen = torch.randint(noise.num_draws, (noise.units,))
     return noise[site][chosen, torch.arange(len(chosen))]
 
 
@@ -207,7 +207,7 @@ def test_draws_come_with_weights_and_diagnostics(name):
     model = model_of(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        noise = cpm.abduct(model, evidence_of(model, 5), num_samples=50, seed=0)
+        noise = cpm.abduct(model, evidence_of(model, 5), cpm.ImportanceSampling(model.guide), 50, seed=0)
     assert noise.log_weights.shape == (50, 5)
     assert noise.ess.shape == (5,) and bool((noise.ess >= 1).all()) and bool((noise.ess <= 50 + 1e-3).all())
     assert noise.pareto_k.shape == (5,)

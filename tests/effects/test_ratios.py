@@ -42,6 +42,11 @@ def binary():
     pyro.sample("Y", dist.Bernoulli(0.1 + 0.2 * x + 0.3 * z + 0.3 * x * z))
 
 
+def curved():
+    x = pyro.sample("X", dist.Gamma(2.0, 1.0))
+    pyro.sample("Y", dist.Normal(x, 1.0))
+
+
 def mixed():
     z = pyro.sample("Z", dist.Normal(0.0, 1.0))
     v = pyro.sample("V", dist.Normal(torch.zeros(3), 1.0).to_event(1))
@@ -205,7 +210,7 @@ BAD = {
     "level of one": (lambda: ate(mixed, ARMS, "Y", level=1.0), QueryError, "level"),
     "seed negative": (lambda: ate(mixed, ARMS, "Y", seed=-1), CausalError, "seed"),
     "model not callable": (lambda: ate(3, ARMS, "Y"), ModelError, "int"),
-    "evidence needs a method": (lambda: ate(mixed, ARMS, "Y", evidence={"Y": [1.0]}), AbductionError, "method"),
+    "evidence needs a method": (lambda: ate(curved, ARMS, "Y", evidence={"Y": [1.0]}), AbductionError, "method"),
     "evidence empty": (lambda: ate(mixed, ARMS, "Y", evidence=pd.DataFrame({"X": []})), EvidenceError, "empty"),
     "ite without evidence": (lambda: ite(mixed, ARMS, "Y", evidence={}), EvidenceError, "ite needs evidence"),
     "att of a function": (lambda: att(mixed, {"X": (0.0, abs)}, "Y"), InterventionError, "'X' must be a number"),

@@ -35,6 +35,7 @@ from causal_pyro_models import (
     path_specific,
     pn,
     pns,
+    probability,
     ps,
     risk_ratio,
     sample,
@@ -88,6 +89,9 @@ OTHERS = {
     "sample": lambda model, **options: sample(model, 5, **options),
     "abduct": lambda model, **options: abduct(model, SEEN, **options),
     "counterfactual": lambda model, **options: counterfactual(model, HIDDEN, {"X": 1.0}, IS, 300, **options),
+    "probability": lambda model, **options: probability(
+        model, lambda world: world["Z"] > 0, HIDDEN, None, 300, **options
+    ),
     "worlds": lambda model, **options: worlds(model, SEEN, {"one": {"X": dist.Bernoulli(0.5)}}, None, 5, **options),
     "sbc": lambda model, **options: sbc(model, IS, ["X", "Y"], 40, 20, 9, progress=False, **options),
 }
@@ -123,8 +127,8 @@ def bits(answer):
         return {name: column.to_numpy() for name, column in answer.items()}
     if hasattr(answer, "ranks"):
         return answer.ranks
-    if hasattr(answer, "posterior"):
-        return {name: value.to_numpy() for name, value in answer.posterior.items()}
+    if isinstance(answer, torch.Tensor):
+        return {"": answer.numpy()}
     if hasattr(answer, "interval") and hasattr(answer, "value"):
         return {"value": answer.value.numpy(), "draws": answer.draws.numpy(), "low": answer.interval[0].numpy()}
     parts = answer.values() if not isinstance(answer, Draws) else [answer]

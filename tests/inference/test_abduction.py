@@ -18,7 +18,17 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from causal_pyro_models import NUTS, ImportanceSampling, abduct, ate, counterfactual, fit_guide, sample, worlds
+from causal_pyro_models import (
+    NUTS,
+    ImportanceSampling,
+    abduct,
+    ate,
+    counterfactual,
+    fit_guide,
+    potential,
+    sample,
+    worlds,
+)
 from causal_pyro_models.errors import AbductionError, CausalWarning, EvidenceError
 from causal_pyro_models.inference.weights import resampling
 from causal_pyro_models.scm import zoo
@@ -56,13 +66,20 @@ def posterior_misses(noise, x):
 
 
 def test_a_hidden_site_with_evidence_downstream_needs_a_method():
+    def two():
+        z, w = (pyro.sample(name, dist.Gamma(2.0, 1.0)) for name in "ZW")
+        pyro.sample("X", dist.Normal(z + w, 1.0))
+
+    def one():
+        pyro.sample("X", dist.Normal(pyro.sample("Z", dist.Gamma(2.0, 1.0)), 1.0))
+
     with pytest.raises(AbductionError) as raised:
-        abduct(hidden_mean, {"X": [1.0]})
+        abduct(one, {"X": [1.0]})
     assert "evidence on ['X'] bears on ['Z'], which is not observed" in str(raised.value)
     assert "observe it, or pass method=ImportanceSampling()" in str(raised.value)
-    with pytest.raises(AbductionError, match=r"bears on \['U', 'M'\], which are not observed: observe them"):
-        counterfactual(zoo.linear.front_door(), {"X": [1.0], "Y": [0.0]}, {"X": 0.0})
-    conditioned = pyro.poutine.condition(hidden_mean, data={"X": torch.tensor(1.0)})
+    with pytest.raises(AbductionError, match=r"bears on \['Z', 'W'\], which are not observed: observe them"):
+        counterfactual(two, {"X": [1.0]}, {"X": 0.0})
+    conditioned = pyro.poutine.condition(one, data={"X": torch.tensor(1.0)})
     with pytest.raises(AbductionError, match=r"evidence on \['X'\] bears on \['Z'\]"):
         abduct(conditioned, {})
 
@@ -93,13 +110,19 @@ def test_a_factor_is_evidence_with_other_evidence_and_without():
         pyro.factor("near two", -0.5 * (z - 2.0) ** 2)
         pyro.sample("W", dist.Normal(0.0, 1.0))
 
+    def curved():
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.factor("near two", -((z - 2.0) ** 4))
+        pyro.sample("W", dist.Normal(0.0, 1.0))
+
     for evidence, units in (({}, 1), ({"W": [0.0, 1.0]}, 2)):
         noise = abduct(model, evidence, ImportanceSampling(), DRAWS, seed=0)
         assert not posterior_misses(noise, np.full(units, 2.0))
         with pytest.raises(AbductionError, match=r"evidence on \[.*'near two'\] bears on \['Z'\]"):
-            abduct(model, evidence)
+            abduct(curved, evidence)
+        assert not posterior_misses(abduct(model, evidence, num_samples=DRAWS, seed=0), np.full(units, 2.0))
     with pytest.raises(AbductionError, match="bears on"):
-        counterfactual(model, {}, {"W": 0.0})
+        counterfactual(curved, {}, {"W": 0.0})
     estimate = ate(model, {"W": (0.0, 1.0)}, "Z", method=ImportanceSampling(), seed=0)
     assert float(estimate.value) == 0.0
 
@@ -108,8 +131,8 @@ def test_a_factor_is_evidence_with_other_evidence_and_without():
 
 
 def test_weights_are_the_likelihood_smoothed_by_pareto():
-    noise = abduct(hidden_mean, {"X": [2.0, -1.0]}, ImportanceSampling(), 2_000, seed=0)
-    likelihood = stats.norm.logpdf([2.0, -1.0], noise.proposed["U_Z"].double().numpy())
+    noise = abduct(hidden_mean, {"X": [4.0, -3.0]}, ImportanceSampling(), 2_000, seed=0)
+    likelihood = stats.norm.logpdf([4.0, -3.0], noise.proposed["U_Z"].double().numpy())
     smoothed, k = arviz.psislw(likelihood.T)
     np.testing.assert_allclose(noise.log_weights.T, smoothed, atol=1e-4)
     np.testing.assert_allclose(noise.pareto_k, k, atol=1e-3)
@@ -234,6 +257,26 @@ def test_tensors_of_linear_models_have_the_moments_of_their_closed_form(seed):
     for name in evidence:
         seen = torch.as_tensor(evidence[name]).expand(20_000, 3)
         torch.testing.assert_close(result["factual"][name], seen, atol=1e-3, rtol=1e-4)
+
+
+def test_even_weights_stay_as_they_are():
+    """Where the largest is under four times the mean, there is no tail to be smoothed."""
+    noise = abduct(hidden_mean, {"X": [0.5]}, ImportanceSampling(), 2_000, seed=0)
+    likelihood = torch.tensor(stats.norm.logpdf(0.5, noise.proposed["U_Z"].double().numpy()))
+    torch.testing.assert_close(noise.log_weights.double(), likelihood.log_softmax(0), atol=1e-4, rtol=0.0)
+    assert noise.pareto_k.tolist() == [0.0]
+
+
+def test_a_world_may_be_set_to_what_another_one_had_in_each_draw():
+    """Draws that are shown and those that the weights belong to are not mixed up."""
+    noise = abduct(hidden_mean, {"X": [2.0, -1.0]}, ImportanceSampling(), 2_000, seed=0)
+    factual = counterfactual(hidden_mean, noise, {})
+    again = counterfactual(hidden_mean, noise, {"X": factual["X"], "Z": factual["Z"]})
+    for name in factual:
+        torch.testing.assert_close(again[name], factual[name])
+    nested = worlds(hidden_mean, noise, {"moved": {"W": potential("W", {"X": factual["X"] + 1.0})}})["moved"]
+    torch.testing.assert_close(nested["W"], factual["W"] + 1.0)
+    torch.testing.assert_close(again.mean("W"), factual["W"].mean(0), atol=1e-4, rtol=0.0)
 
 
 def test_draws_hold_together_across_sites_worlds_and_calls():

@@ -288,9 +288,7 @@ def through_index(z):
     return torch.tensor([-3.0, 3.0])[(z > 0).long()]
 
 
-@pytest.mark.parametrize(
-    "path", [through_number, through_numpy, through_writing, through_branch, through_index, torch.abs, torch.sign]
-)
+@pytest.mark.parametrize("path", [through_number, through_numpy, through_branch, through_index, torch.abs, torch.sign])
 def test_hidden_dependencies_are_noticed(path):
     """Provenance tracking misses most of these; answering from the prior would be wrong in silence."""
 
@@ -301,6 +299,18 @@ def test_hidden_dependencies_are_noticed(path):
 
     with pytest.raises(AbductionError, match=r"bears on .*'Z'"):
         abduct(model, {"X": [0.7]}, seed=0)
+
+
+def test_a_dependency_through_writing_is_noticed():
+    """Z given X = x is Normal(x / 2, sqrt(1/2)): a line, which a gradient sees through writing in place."""
+
+    def model():
+        pyro.sample("W", dist.Normal(0.0, 1.0))
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.sample("X", dist.Normal(through_writing(z), 1.0))
+
+    noise = abduct(model, {"X": [2.0]}, num_samples=10_000, seed=0)
+    assert abs(float(noise["U_Z"].mean()) - 1.0) < 5 * math.sqrt(0.5 / 10_000)
 
 
 def test_unobserved_sites_without_evidence_downstream_need_no_method():

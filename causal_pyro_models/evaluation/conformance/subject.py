@@ -137,10 +137,10 @@ class Subject:
 
     @cached_property
     def noise(self) -> Noise:
-        """The noise behind the evidence."""
+        """The noise behind the evidence, in draws of equal weight."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CausalWarning)  # of so few draws
-            return abduct(self.model, self.evidence, self.method, self.draws, self.seed)
+            return abduct(self.model, self.evidence, self.method, self.draws, self.seed).of_equal_weight()
 
     def world(self, do: Mapping[str, Tensor]) -> Draws:
         """The world under an intervention, every site computed from the noise behind the evidence.
