@@ -28,7 +28,7 @@ def start_locations(
     """Start expansions afresh, the locations ridge regressions; their residuals ``(units,)``.
 
     Locations are curves of the features and of pairs of them, or a line and hidden units that were moved down the
-    squared error, where held-out units speak for those by a standard error. Gradients no longer move hidden units.
+    squared error, where held-out units speak for those by half a standard error. Gradients no longer move hidden units.
 
     Args:
         expansions: whose hidden units are moved together.
@@ -72,7 +72,7 @@ def _choose(expansions: Sequence[Expansion], data: Sequence[Data], prepare: Prep
     prepare(hidden)
     hidden.hand_over(expansions)
     gains = [before - after for before, after in zip(curves, errors(True), strict=True)]
-    return [bool(gain.mean() > gain.std() / len(gain) ** 0.5) for gain in gains]
+    return [bool(gain.mean() > 0.5 * gain.std() / len(gain) ** 0.5) for gain in gains]
 
 
 class HiddenUnits(Preparation):

@@ -32,9 +32,9 @@ def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
                 tensor.copy_((0.2 + torch.rand_like(tensor)).cumsum(-1) * 5.0 / len(tensor) - 2.5)
             elif name.endswith(("open_units", "open_smooth")):
                 tensor.fill_(float(torch.randint(2, ())))
-            elif name.endswith(("low", "high")):  # outside, what is random goes on straight, up to the infinite
-                tensor.copy_(5.0 * tensor.sign())
-            elif not name.endswith("law_y") and "open" not in name and "pairs" not in name:
+            elif name.endswith("bends"):
+                tensor.copy_(0.1 * size * torch.randn_like(tensor))
+            elif not name.endswith(("low", "high", "law_y")) and "open" not in name and "pairs" not in name:
                 tensor.copy_(size * torch.randn_like(tensor))
     return model
 
