@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from causal_pyro_models.models.networks.curves import PIECES, layout
+
 RENAMED_SETTINGS = {"mechanism": "function"}
 FUNCTIONS = (".regression.closed", ".encoder.closed")  # of the parents
 COLUMNS = {"center": 0.0, "scale": 1.0, "low": -1.0, "high": 1.0}  # theirs, a row each now; of some a file has none
@@ -38,4 +40,9 @@ def upgraded_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, fill in COLUMNS.items():
             column = found.get(f"{function}.{name}", closed.new_full((closed.shape[1],), fill))
             found[f"{function}.{name}"] = column.reshape(1, -1)
+    for expansion in [name.removesuffix(".open_units") for name in found if name.endswith(".open_units")]:
+        center = found[f"{expansion}.center"]
+        columns = layout(center.shape[1])
+        found |= {f"{expansion}.{name}": center.new_zeros(columns.columns) for name in ("smooth", "open_smooth")}
+        found[f"{expansion}.bends"] = center.new_zeros(center.shape[1], PIECES + 3, columns.rank)
     return found

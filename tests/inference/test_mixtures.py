@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import t
 
-from causal_pyro_models import CausalFlow, CausalGraph, CausalVAE, abduct, counterfactual, fit, worlds
+from causal_pyro_models import CausalFlow, CausalGraph, CausalVAE, abduct, counterfactual, fit, impute, worlds
 from causal_pyro_models.data import Binary, Continuous
 from causal_pyro_models.errors import AbductionError, QueryError
 from causal_pyro_models.inference.draws import Draws, mixed
@@ -84,3 +84,18 @@ def test_families_with_latents_have_their_share_of_draws():
     fit(model, {"X": x, "Y": x + draw.normal(size=100)}, steps=5, refits=2, seed=0, progress=False)
     found = counterfactual(model, {"X": [0.5], "Y": [1.0]}, {"X": 0.0}, seed=0)
     assert found["Y"].shape == (1_000, 1) and [part.num_draws for part in found.parts] == [1_000, 500, 500]
+
+
+def test_missing_values_are_imputed_by_every_refit():
+    """An observed value is in all draws; a missing one is drawn by each refit, its mean by the fit to all data."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=300)
+    y = np.where(draw.random(300) < 0.3, np.nan, 2 * x + 0.1 * draw.normal(size=300))
+    model = CausalFlow(CausalGraph.from_edges([("X", "Y")]), {"X": 1, "Y": 1})
+    fit(model, {"X": x, "Y": y}, steps=20, refits=3, seed=0, progress=False)
+    drawn = impute(model, {"X": [0.5, 1.0], "Y": [np.nan, 2.0]}, num_samples=60, seed=0)
+    assert drawn["Y"].shape == (60, 2) and len(drawn.parts) == 4
+    assert bool((drawn["Y"][:, 1] == 2.0).all())
+    low, high = (float(end[0]) for end in drawn.interval("Y"))
+    assert low < 1.0 < high and abs(float(drawn.mean("Y")[0]) - 1.0) < 0.2
+    assert list(drawn.table(seed=0)["Y"])[1] == 2.0

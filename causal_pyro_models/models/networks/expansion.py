@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.curves import GRID, PIECES, eigencurves, layout, splines
 from causal_pyro_models.models.networks.features import Standardised, going_on, tame
-from causal_pyro_models.models.networks.ridge import MARGIN, Fit, Moments, again, evidence_ridge, grouped_ridge, moments
+from causal_pyro_models.models.networks.ridge import MARGIN, PRICE, Fit, Moments, again, evidence_ridge, grouped_ridge, moments
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
@@ -281,22 +281,21 @@ class Expansion(Standardised):
     def _regression(self, data: Moments, units: bool) -> tuple[Tensor, Tensor]:
         """The coefficients of the location, and the columns that are taken."""
         line, start = torch.arange(1 + self.width), len(self.line)
-        products = torch.arange(len(line), start)
-        crossed = products[self.pairs[0] != self.pairs[1]]  # a square is a curve
+        products = list(torch.arange(len(line), start).split(1))
+        crossed = [product for product, (j, k) in zip(products, self.pairs.T.tolist(), strict=True) if j != k]
         smooth = [start + torch.tensor(group) for group, _ in self.layout.groups]
         curves, pairs = (smooth[: self.width], smooth[self.width :]) if smooth else ([], [])
         if units:
             hidden = start + torch.arange(len(self.location))
-            choices = [[], [products], [hidden], [torch.cat([products, hidden])]]
+            choices = [[], products, [hidden], [torch.cat([*products, hidden])]]
         else:
-            choices = [[], [products], curves, [products, *curves], [crossed, *curves, *pairs]]
+            choices = [[], products, curves, [*products, *curves], [*crossed, *curves, *pairs]]
         best: Fit | None = None
         for choice in choices:
-            choice = [group for group in choice if len(group)]
             taken = torch.cat([line, *choice])
             places = torch.arange(len(line), len(taken)).split([len(group) for group in choice]) if choice else ()
             found = grouped_ridge(data.of(taken), places)
-            if best is None or found.evidence > best.evidence + MARGIN:
+            if best is None or found.evidence > best.evidence + MARGIN + PRICE * max(len(choice) - len(within), 0):
                 best, chosen, within = found, taken, places
         assert best is not None
         part = data.of(chosen)

@@ -98,7 +98,7 @@ def going_on(function: Callable[[Tensor], Tensor], columns: Tensor, low: Tensor,
     Example:
         >>> x = torch.tensor([[0.5], [2.0], [-1.0]])
         >>> going_on(torch.square, x, torch.zeros(1), torch.ones(1)).squeeze(-1)
-        tensor([0.2500, 2.9000, 0.0000])
+        tensor([ 0.2500,  2.9000, -0.1000])
     """
     inside = torch.maximum(torch.minimum(columns, high), low)
     value, out = function(inside), columns - inside

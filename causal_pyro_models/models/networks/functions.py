@@ -75,8 +75,10 @@ class ParentFunction(Standardised):
         if self.network is None and not self.knots.shape[-1]:  # straight everywhere
             return self._inside((raw - self.center[0]) / self.scale[0])
         lines = slice(0, len(self.knots))
-        features = (raw - self.center[0, lines]) / self.scale[0, lines]
-        return going_on(self._inside, features, self.low[0, lines], self.high[0, lines])
+        center, scale, low, high = (part[0, lines] for part in (self.center, self.scale, self.low, self.high))
+        if self.knots.shape[-1]:
+            low, high = ((end - center) / scale for end in (self.knots[:, 0], self.knots[:, -1]))
+        return going_on(self._inside, (raw - center) / scale, low, high)
 
     def _inside(self, features: Tensor) -> Tensor:
         """The functions' values at standardised features."""

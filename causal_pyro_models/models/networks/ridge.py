@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,8 +10,9 @@ from torch import Tensor
 
 PENALTIES = 10.0 ** torch.arange(-9.0, -2.0, 0.5, dtype=torch.float64)  # per unit
 MARGIN = 2.0  # of log evidence, that a later choice of columns must win by
+PRICE = 0.3  # and for each penalty that it finds more: about what one wins by chance
 FREE = 1e-9  # penalty per unit of coefficients that have none, so that columns may depend on each other
-STRENGTHS = (1e-8, 1e3)  # penalties per unit of groups
+BEGIN, STRENGTHS = 1e-3, (1e-8, 1e3)  # penalties per unit of groups: the first, and bounds
 SWEEPS, CLOSE = 25, 0.05  # over the penalties of groups, and how little their logarithms move when they are found
 
 
@@ -78,13 +78,12 @@ def moments(columns: Tensor, target: Tensor) -> Moments:
     return Moments(columns.T @ columns, columns.T @ target, target @ target, len(target))
 
 
-def grouped_ridge(data: Moments, groups: Sequence[Tensor], strengths: Sequence[float] | None = None) -> Fit:
+def grouped_ridge(data: Moments, groups: Sequence[Tensor]) -> Fit:
     """The regression whose groups of coefficients have normal priors, of variances that the evidence is largest at.
 
     Args:
         data: of the columns.
         groups: indices of columns that share a prior; columns in none have no penalty.
-        strengths: penalties per unit to begin with, one a group.
 
     References:
         S. Wood, M. Fasiolo (2017). A generalized Fellner-Schall method for smoothing parameter optimization.
@@ -92,25 +91,23 @@ def grouped_ridge(data: Moments, groups: Sequence[Tensor], strengths: Sequence[f
     """
     gram, moment, total, units = data
     penalties = torch.full_like(moment, FREE * units)
-    low, high = (units * bound for bound in STRENGTHS)
-    found = [units * strength for strength in strengths or [1e-3] * len(groups)]
-    for sweep in range(SWEEPS if groups else 1):
-        for group, penalty in zip(groups, found, strict=True):
-            penalties[group] = penalty
+    if groups:
+        member = torch.cat([torch.full((len(group),), i) for i, group in enumerate(groups)])
+        penalised, sizes = torch.cat(list(groups)), torch.tensor([len(group) for group in groups]).to(moment)
+        found = torch.full_like(sizes, BEGIN * units)
+    for _ in range(SWEEPS):
+        if groups:
+            penalties[penalised] = found[member]
         root = torch.linalg.cholesky(gram + penalties.diag())
         coefficients = torch.cholesky_solve(moment.unsqueeze(-1), root).squeeze(-1)
         unexplained = (total - coefficients @ moment).clamp_min(1e-12 * total)
         if not groups:
             break
-        spread = torch.cholesky_inverse(root).diagonal()
-        noise = float(unexplained) / units
-        before = found
-        found = []
-        for group, penalty in zip(groups, before, strict=True):
-            used = len(group) - penalty * float(spread[group].sum())
-            size = float(coefficients[group].square().sum()) / noise
-            found.append(min(max(max(used, 1e-9) / max(size, 1e-30), low), high))
-        if all(abs(math.log(a / b)) < CLOSE for a, b in zip(found, before, strict=True)):
+        spread, before = torch.cholesky_inverse(root).diagonal(), found
+        used = sizes - found * torch.zeros_like(found).index_add_(0, member, spread[penalised])
+        size = torch.zeros_like(found).index_add_(0, member, coefficients[penalised].square()) * units / unexplained
+        found = (used.clamp_min(1e-9) / size.clamp_min(1e-30)).clamp(*(units * bound for bound in STRENGTHS))
+        if bool(((found / before).log().abs() < CLOSE).all()):
             break
     evidence = -0.5 * units * unexplained.log() - root.diagonal().log().sum() + 0.5 * penalties.log().sum()
     return Fit(coefficients, float(evidence), penalties)

@@ -1,4 +1,4 @@
-"""Where locations start: a regression on hidden units, which are random or moved to where they explain most."""
+"""Where locations start: a regression on curves, or on hidden units that are moved to where they explain most."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from causal_pyro_models.models.networks.ridge import grouped_ridge, moments
 STEPS, LEARNING_RATE, BATCH = 300, 0.02, 512
 DECAY = 40.0  # of the weights, over the root of the number of units; without it they follow the noise
 MIN_UNITS, MAX_UNITS = 200, 50_000  # to move hidden units by; more take memory and tell little
-HELD_OUT = 10  # every so many units judge whether hidden units are needed
+HELD_OUT = 10  # every so many units judge whether hidden units do better than curves
 JUDGED = 500  # of these at most, while hidden units are moved
 
 Data = tuple[Tensor, Tensor]
@@ -27,9 +27,8 @@ def start_locations(
 ) -> list[Tensor]:
     """Start expansions afresh, the locations ridge regressions; their residuals ``(units,)``.
 
-    The hidden units of one feature are random steps. Those of several are random too or, where that explains held-out
-    units better, moved down the squared error; they are left out unless held-out units speak for them by half a
-    standard error, and gradients no longer move them.
+    Locations are curves of the features and of pairs of them, or a line and hidden units that were moved down the
+    squared error, where held-out units speak for those by half a standard error. Gradients no longer move hidden units.
 
     Args:
         expansions: whose hidden units are moved together.

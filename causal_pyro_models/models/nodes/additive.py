@@ -163,8 +163,7 @@ class AdditiveNoiseModel(StructuralCausalModel):
 
     Example:
         >>> from causal_pyro_models import counterfactual, fit
-        >>> from causal_pyro_models.models.networks.features import tame
-from causal_pyro_models.models.networks.functions import Linear
+        >>> from causal_pyro_models.models.networks.functions import Linear
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
         >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])

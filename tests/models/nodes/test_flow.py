@@ -31,12 +31,14 @@ def scramble(model: CausalFlow, size: float = 0.5) -> CausalFlow:
                 tensor.copy_(0.5 + torch.rand_like(tensor))
             elif name.endswith("law_x"):
                 tensor.copy_((0.2 + torch.rand_like(tensor)).cumsum(-1) * 5.0 / len(tensor) - 2.5)
-            elif name.endswith("open_units"):
+            elif name.endswith(("open_units", "open_smooth")):
                 tensor.fill_(float(torch.randint(2, ())))
             elif name.endswith("tabled"):
                 tensor.fill_(bool(torch.randint(2, ())))
             elif name.endswith("table"):  # thresholds rise
                 tensor.copy_(torch.randn_like(tensor).sort(-1).values)
+            elif name.endswith("bends"):
+                tensor.copy_(0.1 * size * torch.randn_like(tensor))
             elif not name.endswith(("low", "high", "law_y")) and "open" not in name and "pairs" not in name:
                 tensor.copy_(size * torch.randn_like(tensor))
     return model
@@ -129,7 +131,7 @@ def test_gradients_reach_every_parameter(tabled):
     graph = CausalGraph(["B", "C", "X"], [("B", "C"), ("B", "X"), ("C", "X")])
     model = scramble(CausalFlow(graph, {"B": Binary(), "C": Categorical(3), "X": Continuous()}))
     for name, tensor in model.state_dict().items():
-        if name.endswith("open_units"):
+        if name.endswith(("open_units", "open_smooth")):
             tensor.fill_(1.0)
         elif name.endswith("tabled"):
             tensor.fill_(tabled)
@@ -143,7 +145,7 @@ def test_gradients_reach_every_parameter(tabled):
         assert parameter.grad is not None and bool(parameter.grad.abs().sum() > 0), name
 
 
-def test_only_the_linear_part_leaves_the_range_of_the_training_data():
+def test_only_the_location_leaves_the_range_of_the_training_data():
     torch.manual_seed(0)
     x = torch.rand(500) * 2 - 1
     model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
@@ -159,8 +161,8 @@ def test_only_the_linear_part_leaves_the_range_of_the_training_data():
     assert far.scale[0] == far.scale[1]
 
 
-def test_a_parabola_goes_on_along_its_chord_where_no_hidden_unit_corrects_it():
-    """Of 2 X^2 at four times the edge of the data, the line would give nothing and the chord gives a quarter."""
+def test_a_parabola_goes_on_straight_as_over_the_last_tenth_of_its_range():
+    """2 X^2 rises from 1.28 to 2 there, so by 10.8 more on the way to four times the edge of the data."""
     torch.manual_seed(0)
     x = torch.rand(2000) * 2 - 1
     model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), dict.fromkeys("XY", Continuous()))
@@ -170,26 +172,32 @@ def test_a_parabola_goes_on_along_its_chord_where_no_hidden_unit_corrects_it():
         features = node.features({"X": torch.tensor([0.0, 1.0, 4.0])})
         location = node.flow.given(features, features.shape[:-1]).location
     assert not node.flow.conditioner.open_units.any()
-    torch.testing.assert_close(location, torch.tensor([0.0, 2.0, 8.0]), atol=0.5, rtol=0.0)
+    torch.testing.assert_close(location, torch.tensor([0.0, 2.0, 12.8]), atol=0.8, rtol=0.0)
 
 
-def test_no_product_goes_on_where_hidden_units_correct_it_of_whichever_node():
+@pytest.mark.parametrize("gate", ["open_units", "open_smooth", None])
+def test_locations_go_on_straight_of_whichever_node(gate):
     """All nodes in one pass, far outside the data, against each node by itself."""
     graph = CausalGraph(["X", "Y", "Z"], [("X", "Y"), ("X", "Z")])
     model = scramble(CausalFlow(graph, dict.fromkeys("XYZ", Continuous()))).double()
     opened, closed = (model.nodes[name].flow.conditioner for name in "YZ")
-    opened.open_units.fill_(1.0)
-    closed.open_units.zero_()
+    for conditioner in (opened, closed):
+        conditioner.open_units.zero_()
+        conditioner.open_smooth.zero_()
+    if gate:
+        opened.get_buffer(gate).fill_(1.0)
     values = {name: torch.tensor([-50.0, 0.5, 40.0, 90.0]).double() for name in "XYZ"}
     with torch.no_grad():
         alone = sum(
             node.log_prob(values[name], {"X": values["X"]} if name != "X" else {}) for name, node in model.nodes.items()
         )
         torch.testing.assert_close(model.log_prob(values), alone)
-        (_, _, *far), _ = opened(values["X"].unsqueeze(-1))
-        torch.testing.assert_close(far[1] - far[0], 50.0 * opened.line[1] / opened.scale[0, 0])
-        (_, _, *far), _ = closed(values["X"].unsqueeze(-1))
-        assert abs(far[1] - far[0] - 50.0 * closed.line[1] / closed.scale[0, 0]) > 1.0
+        for conditioner in (opened, closed):
+            edge, span = conditioner.high, conditioner.high - conditioner.low
+            (last, before), _ = conditioner(conditioner.center + conditioner.scale * torch.cat([edge, edge - 0.1 * span]))
+            (_, _, *far), _ = conditioner(values["X"].unsqueeze(-1))
+            slope = (last - before) / (0.1 * span * conditioner.scale)
+            torch.testing.assert_close(far[1] - far[0], 50.0 * slope.squeeze())
 
 
 NOISE = {  # made of a parent in (-1, 1), a normal and an exponential noise; and whether it is alike for all parents
