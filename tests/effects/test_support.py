@@ -40,7 +40,6 @@ from causal_pyro_models import (
 )
 from causal_pyro_models.errors import CausalWarning, QueryError, SupportError
 from causal_pyro_models.estimate import FALSE_ALARMS
-from causal_pyro_models.inference import ImportanceSampling
 from causal_pyro_models.models import VAENode
 from causal_pyro_models.models.support import outside, support_of
 
@@ -57,11 +56,12 @@ def thin(noise, n=600):
     return {"Z": z, "X": x, "Y": np.sin(2 * x) + z + 0.3 * r.normal(size=n)}
 
 
-def trained(graph, table, kinds=None, family=NeuralCausalModel, **settings):
-    model = family(graph, {name: (kinds or {}).get(name, 1) for name in graph.variables}, **settings)
+def trained(graph, table, kinds=None, family=NeuralCausalModel, model=None, checkpoint=None, **settings):
+    if model is None:
+        model = family(graph, {name: (kinds or {}).get(name, 1) for name in graph.variables}, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fit(model, table, steps=20, seed=0, progress=False)
+        fit(model, table, steps=20, seed=0, progress=False, checkpoint=checkpoint)
     return model
 
 
@@ -209,11 +209,19 @@ def test_the_density_of_a_set_variable_tells_what_many_covariates_hide():
 
 
 def test_weighted_draws_count_by_their_weights():
-    """Of units with evidence that leaves X open, those count that the evidence makes likely."""
-    found = cate(thin_model(0.3), ARMS, "Y", given={"Z": 0.5}, method=ImportanceSampling(), **OPTIONS)
-    assert found.support.share < 0.1
+    """The treated have a covariate near the treatment: given that, they are asked for what the data show."""
+    with pytest.warns(CausalWarning, match="outside the support"):
+        found = att(thin_model(0.3), ARMS, "Y", seed=0, num_samples=10_000)
+    untreated, treated = found.support.shares
+    assert treated < 0.05 and untreated > 0.5
+    everyone = ate(thin_model(0.3), ARMS, "Y", seed=0, num_samples=10_000).support.shares
+    assert everyone[1] > 0.3
+
+
+def test_covariates_that_are_given_decide():
+    assert cate(thin_model(0.3), ARMS, "Y", given={"Z": 0.5}, **OPTIONS).support.share < 0.1
     with pytest.warns(CausalWarning):
-        found = cate(thin_model(0.3), ARMS, "Y", given={"Z": -2.0}, method=ImportanceSampling(), **OPTIONS)
+        found = cate(thin_model(0.3), ARMS, "Y", given={"Z": -2.0}, **OPTIONS)
     assert found.support.share > 0.9
 
 
@@ -291,3 +299,14 @@ def test_hidden_causes_are_no_part_of_it():
     model = trained(graph, thin(0.3), family=CausalVAE, latent=1)
     with pytest.warns(CausalWarning, match="Y given Z, X|Y given X, Z"):
         assert ate(model, {"X": (0.0, 1000.0)}, "Y", **OPTIONS).support.shares[1] == 1.0
+
+
+def test_a_trained_model_goes_on_with_a_checkpoint(tmp_path):
+    """What an earlier training left is no part of what a checkpoint is of."""
+    table = thin(0.3)
+    table["X"] = 1e9 + table["X"]
+    first = trained(BACK_DOOR, table, checkpoint=tmp_path / "fit")
+    trained(BACK_DOOR, table, model=first, checkpoint=tmp_path / "fit")
+    again = trained(BACK_DOOR, table, checkpoint=tmp_path / "fit")
+    tensors = again.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in first.state_dict().items())

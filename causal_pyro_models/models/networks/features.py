@@ -63,9 +63,8 @@ class Standardised(nn.Module):
             columns: ``(units, width)``. A column that varies by no more than rounding is not scaled up.
             size: what rounding is measured by where it is larger than the values, of all columns or ``(width,)``.
         """
-        exact = columns.double()
-        self.center.copy_(exact.mean(0, keepdim=True))
-        spread, size = exact.std(0, keepdim=True).to(columns), columns.abs().amax(0).clamp_min(size)
+        self.center.copy_(columns.mean(0, keepdim=True))
+        spread, size = columns.std(0, keepdim=True), columns.abs().amax(0).clamp_min(size)
         self.scale.copy_(torch.where(spread > ROUNDING * torch.finfo(columns.dtype).eps * size, spread, 1.0))
         columns = (columns - self.center) / self.scale
         self.low.copy_(columns.amin(0, keepdim=True))
