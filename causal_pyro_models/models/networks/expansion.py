@@ -281,7 +281,7 @@ class Expansion(Standardised):
     def _regression(self, data: Moments, units: bool) -> tuple[Tensor, Tensor]:
         """The coefficients of the location, and the columns that are taken."""
         line, start = torch.arange(1 + self.width), len(self.line)
-        products = list(torch.arange(len(line), start).split(1))
+        products = [torch.tensor([column]) for column in range(len(line), start)]
         crossed = [product for product, (j, k) in zip(products, self.pairs.T.tolist(), strict=True) if j != k]
         smooth = [start + torch.tensor(group) for group, _ in self.layout.groups]
         curves, pairs = (smooth[: self.width], smooth[self.width :]) if smooth else ([], [])
