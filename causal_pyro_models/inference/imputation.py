@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW = 10  # effective draws below which a unit's imputation is not to be trusted
-PROPOSALS = 10  # for each draw
+PROPOSALS = 5  # for each draw
 AT_ONCE = 2**20  # completed units in one run
 
 
@@ -59,12 +59,12 @@ class Imputation(Draws):
         return pd.DataFrame({name: column if column.ndim == 1 else list(column) for name, column in decoded.items()})
 
 
-def impute(model: StructuralCausalModel, data: Any, num_samples: int = 100, seed: int | None = None) -> Imputation:
+def impute(model: StructuralCausalModel, data: Any, num_samples: int = 200, seed: int | None = None) -> Imputation:
     """Draws of the missing values in a table from their posterior under a model that was trained on such data.
 
-    A value with nothing observed below it is drawn from the model itself, given its parents. Of all others ten times as
-    many as are asked for are proposed, by the guide that was trained with the model and by the model given the parents,
-    and draws of equal weight are chosen by how likely the model finds the completed unit (Pareto-smoothed weights).
+    A value with nothing observed below it is drawn from the model itself, given its parents. Of all others five times
+    as many as are asked for are proposed, by the guide that was trained with the model and by the model given the
+    parents, and draws of equal weight are chosen by how likely the model finds the completed unit (Pareto-smoothed).
     Nodes with latents of their own are weighted by their bound.
 
     Args:

@@ -278,4 +278,4 @@ def _indicator(name: str) -> str:
 
 def _over_events(mask: Tensor, event: Tensor) -> Tensor:
     """A mask ``(units,)`` with dimensions for the events."""
-    return mask.reshape(*mask.shape, *(1 for _ in event.shape))
+    return mask.reshape(mask.shape + (1,) * event.dim())

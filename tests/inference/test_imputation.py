@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import kstest
 
 from causal_pyro_models import CausalFlow, CausalGraph, ate, fit
 from causal_pyro_models.data import Binary, Categorical, Continuous
@@ -68,7 +69,7 @@ def test_draws_are_of_the_posterior(trained):
 def test_the_same_seed_draws_the_same(trained):
     data = gaps(50, seed=2)
     a, b = (impute(trained, data, 10, seed=5) for _ in range(2))
-    assert torch.equal(a["X"], b["X"]) and torch.equal(a.log_weights, b.log_weights)
+    assert torch.equal(a["X"], b["X"])
     assert a.table(seed=1).equals(b.table(seed=1))
 
 
@@ -162,8 +163,8 @@ def test_what_cannot_be_imputed_is_refused(trained):
     complete = CausalFlow(TRIANGLE, dict.fromkeys("ZXY", 1), hidden=(4,))
     with pytest.raises(ModelError, match=r"trained on complete data .* X"):
         impute(complete, {"Z": [0.0], "X": [None], "Y": [0.0]})
-    with pytest.raises(DataError, match="values of 'Y' are missing, and none was in the training data"):
-        impute(trained, {"Z": [0.0], "X": [1.0], "Y": [None]})
+    with pytest.raises(DataError, match="values of 'Z' are missing, and none was in the training data"):
+        impute(trained, {"Z": [None], "X": [1.0], "Y": [0.0]})
     with pytest.raises(QueryError, match="num_samples"):
         impute(trained, gaps(5), 0)
     with pytest.raises(ModelError, match="StructuralCausalModel, got function"):
@@ -220,3 +221,34 @@ def test_a_vae_learns_from_incomplete_data():
     drawn = impute(model, gaps(200, seed=1), 400, seed=0)
     absent = gaps(200, seed=1)["X"].isna().to_numpy()
     assert np.mean(drawn.std("X").numpy()[absent]) == pytest.approx((1 + EFFECT**2 / 0.49) ** -0.5, abs=0.1)
+
+
+def test_a_value_with_nothing_observed_below_it_comes_from_the_model_itself(trained):
+    """Y missing, and X and Y missing: quantiles of the model's own conditional, no weights to be wrong. The model needs
+    no guide for it. Kolmogorov-Smirnov: 1.8e-6 for each of three columns."""
+    data = pd.DataFrame({"Z": [0.5, -1.0], "X": [1.0, np.nan], "Y": [np.nan, np.nan]})
+    model = copy.deepcopy(trained)
+    model.imputer = None
+    drawn = impute(model, data, 2_000, seed=0)
+    assert drawn.pareto_k.tolist() == [0.0, 0.0] and drawn.ess.tolist() == [2_000.0, 2_000.0]
+    assert drawn.log_weights is None
+    for name, unit in (("Y", 0), ("X", 1), ("Y", 1)):
+        values = {v: drawn[v][:, unit] for v in ("Z", "X", "Y")}
+        parents = {parent: values[parent] for parent in model.graph.parents(name)}
+        noise = model.nodes[name].distribution(parents).cdf(values[name]).detach().double().numpy()
+        assert kstest(noise, "uniform").statistic < 2.65 / 2_000**0.5, (name, unit)
+    with pytest.raises(ModelError, match=r"trained on complete data .* values of X are missing"):
+        impute(model, {"Z": [0.0], "X": [None], "Y": [1.0]})
+
+
+def test_a_narrow_guide_is_made_up_for():
+    """The guide draws one class almost always: half of the proposals come from the model, and the shares are right."""
+    model = discrete()
+    with torch.no_grad():
+        for parameter in model.imputer.proposals["A"].parameters():
+            parameter.zero_()
+        list(model.imputer.proposals["A"].parameters())[-1].fill_(6.0)
+    drawn = impute(model, {"A": [None], "B": [1], "C": [1]}, 4_000, seed=0)
+    both = {"A": torch.tensor([0.0, 1.0]), "B": torch.tensor([1, 1]), "C": torch.ones(2)}
+    share = model.log_prob(both).detach().softmax(0)[1]
+    assert abs(float(drawn["A"].mean()) - float(share)) < 4 * 0.5 / 2_000**0.5
