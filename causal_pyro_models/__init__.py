@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         risk_ratio as risk_ratio,
     )
     from causal_pyro_models.errors import CausalError as CausalError, CausalWarning as CausalWarning
-    from causal_pyro_models.estimate import Basis as Basis, Estimate as Estimate
+    from causal_pyro_models.estimate import Basis as Basis, Estimate as Estimate, Support as Support
     from causal_pyro_models.estimators import aipw as aipw, g_formula as g_formula, ipw as ipw
     from causal_pyro_models.evaluation import check_model as check_model
     from causal_pyro_models.graph import (
@@ -111,7 +111,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "errors": "CausalError CausalWarning",
-    "estimate": "Basis Estimate",
+    "estimate": "Basis Estimate Support",
     "graph": (
         "CausalGraph adjustment_sets frontdoor_sets instruments is_adjustment_set minimal_adjustment_sets "
         "optimal_adjustment_set"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # entries of a vector that its repr lists
 EDGE = 1e-3  # a probability nearer to 0 or 1 counts as so near, where its logit is taken
-FALSE_ALARMS = 0.03  # share outside of the support, in a world, that is not worth a word; of data it is under 0.01,
+FALSE_ALARMS = 0.05  # share outside of the support, in a world, that is not worth a word; of data it is under 0.01,
 # and an intervention makes more of the units that the data have few of
 
 
@@ -208,8 +208,8 @@ class Support:
     def __str__(self) -> str:
         parts = list(self.notes)
         if self.left:
-            worst = sorted(self.mechanisms, key=lambda name: -self.mechanisms[name])
-            where = "; ".join(name for name in worst[:3] if self.mechanisms[name] > FALSE_ALARMS / 2)
+            most = max(self.mechanisms.values(), default=0.0)
+            where = "; ".join(name for name, share in self.mechanisms.items() if share >= 0.5 * most > 0.0)
             share = f"{100 * self.share:.{int(self.share < 0.1)}f}%"
             text = f"{share} of what is asked lies outside the support of the data"
             nearest = [f"the nearest supported {name} is {value:.12g}" for name, value in self.nearest.items()]

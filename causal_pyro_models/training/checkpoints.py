@@ -20,7 +20,7 @@ from causal_pyro_models.storage import check_path, read_file, write_file
 
 FORMAT = "causal_pyro_models.fit"
 VERSION = 2
-MADE_LATER = ("imputer", "scales")  # the parts of a model that training makes
+MADE_LATER = "imputer"  # the part of a model that training makes
 
 
 @dataclass(frozen=True)
