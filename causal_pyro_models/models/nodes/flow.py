@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from numbers import Integral
-from typing import cast
+from typing import Any, cast
 
 import pyro.distributions as dist
 import torch
@@ -21,9 +21,11 @@ from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
 from causal_pyro_models.models.node import Node, node_for
+from causal_pyro_models.models.nodes.atoms import Atoms, atoms_in, edge_of, find_atoms
 from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.structural import StructuralCausalModel, check_unconfounded, checked_variables
+from causal_pyro_models.scm.mechanisms.atoms import cut_off
 
 HIDDEN = (64, 64)  # widths of the hidden layers
 
@@ -31,6 +33,9 @@ HIDDEN = (64, 64)  # widths of the hidden layers
 @register
 class FlowNode(Node):
     """A real variable as a monotone flow of standard normal noise, its parameters functions of the parents.
+
+    Values that the data hold again and again, such as incomes of zero, are atoms: a gate, which is a function of the
+    parents as well, chooses between them and the flow.
 
     Args:
         variable: a real variable, or a positive one, whose logarithm is such a flow.
@@ -57,6 +62,7 @@ class FlowNode(Node):
     ) -> None:
         super().__init__(variable)
         self.residual, self.hidden = residual, hidden
+        self.atoms: Atoms | None = None  # made where the data have some
 
     def connect(self, parents: Mapping[str, Variable]) -> None:
         self.parents = dict(parents)
@@ -64,7 +70,7 @@ class FlowNode(Node):
 
     @property
     def settled(self) -> bool:
-        return self.flow.settled
+        return self.flow.settled and (self.atoms is None or (self.atoms.gate.settled and not int(self.atoms.edge)))
 
     def features(self, parents: Values) -> Tensor:
         """What the flow sees of the parents, ``(..., width)``; ``(0,)`` for a root."""
@@ -84,25 +90,68 @@ class FlowNode(Node):
         from_noise = [to_noise.inv for to_noise in reversed(maps)]
         end = [ExpTransform()] if isinstance(self.variable, Positive) else []
         law = dist.TransformedDistribution(noise, [*from_noise, AffineTransform(location, scale), *end])
-        return cast(TorchDistributionMixin, law)
+        return cast(TorchDistributionMixin, law if self.atoms is None else self.atoms.law(law, parents))
 
     def log_prob(self, value: Tensor, parents: Values) -> Tensor:
         features = self.features(parents)
         line, log_slope = self.on_line(value)
-        return log_slope + self.flow.given(features, features.shape[:-1]).log_prob(line)
+        density = log_slope + self.flow.given(features, features.shape[:-1]).log_prob(line)
+        return self.with_atoms(density, value, parents)
+
+    def with_atoms(self, density: Tensor, value: Tensor, parents: Values) -> Tensor:
+        """Log density of values from that of the flow."""
+        if self.atoms is None:
+            return density
+        if edge := int(self.atoms.edge):
+            atom, features = self.atoms.places[0], self.features(parents)
+            line = self.on_line(atom.to(features.dtype))[0]
+            noise = self.flow.given(features, features.shape[:-1]).to_noise(line.expand(features.shape[:-1]))[0]
+            density = cut_off(density, value, atom, edge, noise)
+        return self.atoms.log_prob(density, value, parents)
 
     def initialise(self, value: Tensor, parents: Values) -> None:
         self.start(value, parents, unprepared)
 
     def start(self, value: Tensor, parents: Values, prepare: Prepare) -> None:
         """Start with the location of least squares and noise that does not depend on the parents."""
-        initialise_flows([self.flow], [self.features(parents).detach()], [self.on_line(value)[0]], prepare)
+        features, line = self.begin(value, parents)
+        initialise_flows([self.flow], [features], [line], prepare)
+
+    @torch.no_grad()
+    def begin(self, value: Tensor, parents: Values) -> tuple[Tensor, Tensor]:
+        """Find the atoms and start their gate; what the flow is to start from, its features and values."""
+        places = find_atoms(value)
+        edge = torch.tensor(edge_of(value, places), device=value.device)
+        self.atoms = Atoms(places, edge, self.parents, self.hidden) if len(places) else None
+        if self.atoms is not None:
+            self.atoms.gate.initialise(self.atoms.among(value), parents)
+        return self._beside_atoms(value, parents)
+
+    def _beside_atoms(self, value: Tensor, parents: Values) -> tuple[Tensor, Tensor]:
+        """Features and values of the units that are no atoms."""
+        features, line = self.features(parents).detach(), self.on_line(value)[0]
+        if self.atoms is None:
+            return features, line
+        rows = self.atoms.among(value) == 0
+        return features[rows] if self.parents else features, line[rows]
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
-        """Return to the start, from all units, unless the trained flow does better on held-out ones."""
-        lines = self.on_line(value)[0], self.on_line(held_out)[0]
-        self.flow.keep_if_better(self.features(parents), lines[0], self.features(held_out_parents), lines[1])
+        """Return to the start, from all units, unless the trained flow does better on held-out ones.
+
+        One that is cut off at an atom stays, since its start did not know of that.
+        """
+        if self.atoms is not None:
+            classes = self.atoms.among(value), self.atoms.among(held_out)
+            self.atoms.gate.finish(classes[0], parents, classes[1], held_out_parents)
+        unseen = self._beside_atoms(held_out, held_out_parents)
+        if len(unseen[1]) > 1 and not (self.atoms and int(self.atoms.edge)):
+            self.flow.keep_if_better(*self._beside_atoms(value, parents), *unseen)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Atoms are made when they are found, so also when they are read."""
+        self.atoms = atoms_in(state_dict, prefix, self.parents, self.hidden)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 @node_for.register
@@ -171,8 +220,8 @@ class CausalFlow(StructuralCausalModel):
 
     def _initialise_nodes(self, seen: Mapping[str, tuple[Tensor, Values]], prepare: Prepare) -> None:
         """Flows together, other nodes one by one."""
-        features = [node.features(seen[name][1]).detach() for name, node in self._flows.items()]
-        lines = [node.on_line(seen[name][0])[0] for name, node in self._flows.items()]
+        starts = [node.begin(*seen[name]) for name, node in self._flows.items()]
+        features, lines = [features for features, _ in starts], [line for _, line in starts]
         initialise_flows([node.flow for node in self._flows.values()], features, lines, prepare)
         super()._initialise_nodes({name: data for name, data in seen.items() if name not in self._flows}, prepare)
 
@@ -186,8 +235,8 @@ class CausalFlow(StructuralCausalModel):
         flows = {name: self._flows[name] for name in names if name in self._flows}
         losses = {}
         if flows:
-            densities = _densities(flows, values)
-            losses = {name: -density for name, density in zip(flows, densities, strict=True)}
+            for (name, node), density in zip(flows.items(), _densities(flows, values), strict=True):
+                losses[name] = -node.with_atoms(density, values[name], self._parents(name, values))
         others = [name for name in names if name not in flows]
         return losses | super()._node_losses(others, values, progress, pointwise)
 

@@ -23,6 +23,7 @@ from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vae import VAENode, latents
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.structural import StructuralCausalModel, checked_variables
+from causal_pyro_models.scm.mechanisms.atoms import Atomic
 from causal_pyro_models.validation import checked_count
 
 TEMPERATURE = 0.5  # of the relaxed draws that discrete variables are trained by
@@ -175,6 +176,12 @@ def _(law: dist.OrderedLogistic, variable: Variable) -> tuple[Tensor, Tensor]:
     value = (over > 0).sum(-1)
     soft = torch.sigmoid(over / TEMPERATURE).sum(-1)
     return value, _straight_through(value.to(soft.dtype), soft).unsqueeze(-1)
+
+
+@relaxed.register
+def _(law: Atomic, variable: Variable) -> tuple[Tensor, Tensor]:
+    value = law.mixed(law.gate.sample(), law.base.rsample())
+    return value, variable.features("", value)
 
 
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:

@@ -307,5 +307,5 @@ def test_a_long_vector_is_regressions_and_one_that_is_too_long_is_refused():
     assert fit(model, {"V": vector}, seed=0, progress=False).steps == 0
     drawn = sample(model, 4000, seed=0)["V"]
     assert float((drawn.T.corrcoef() - vector.T.corrcoef()).abs().max()) < 5 * (1 / 1000 + 1 / 4000) ** 0.5
-    with pytest.raises(ModelError, match="'V'.*at most 200 .*CausalVAE"):
+    with pytest.raises(ModelError, match=r"'V'.*at most 200 .*CausalVAE"):
         CausalFlow(CausalGraph(["V"], []), {"V": Continuous(700)})
