@@ -34,6 +34,7 @@ from causal_pyro_models import (
 )
 from causal_pyro_models.data import encode
 from causal_pyro_models.errors import DataError, FormatError
+from causal_pyro_models.models.files import FORMAT, VERSION
 from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.storage import read_file, write_file
 
@@ -122,7 +123,7 @@ def test_every_verb_takes_and_gives_values_in_their_own_units(family):
     ours, theirs = sample(model, ROWS, seed=0), sample(plain, ROWS, seed=0)
     assert all(ours[name].dtype == torch.float64 and alike(ours[name], theirs[name], name) for name in "ZXMY")
     ours, theirs = abduct(model, frame, seed=0, **draws), abduct(plain, seen, seed=0, **draws)
-    assert all(torch.allclose(ours[site], theirs[site], atol=1e-2) for site in theirs if not site.endswith(".z"))
+    assert all(torch.allclose(ours[site], theirs[site], atol=2e-2) for site in theirs if not site.endswith(".z"))
     worlds = [
         counterfactual(model, frame, do={"X": origin + 0.5 * scale}, seed=0, **draws),
         counterfactual(plain, seen, do={"X": 0.5}, seed=0, **draws),
@@ -208,10 +209,10 @@ def test_a_cast_and_a_file_keep_the_scales(tmp_path):
     for cast in (lambda m: m.double().float(), lambda m: m.double(), lambda m: m.to(torch.float64)):
         moved, plain = (cast(copy.deepcopy(each)) for each in (model, standard_model("CausalFlow")))
         assert effect(moved, EVERYWHERE)[0] == pytest.approx(effect(plain, {})[0], rel=1e-3)
-    _, description, tensors = read_file(tmp_path / "model", "causal_pyro_models.save", 3)
+    _, description, tensors = read_file(tmp_path / "model", FORMAT, VERSION)
     name = next(name for name in tensors if "bits" in name)
     wrong = {**tensors, name: torch.full_like(tensors[name], -1)}
-    write_file(tmp_path / "wrong", "causal_pyro_models.save", 3, description, wrong)
+    write_file(tmp_path / "wrong", FORMAT, VERSION, description, wrong)
     with pytest.raises(FormatError, match="scales"):
         load(tmp_path / "wrong")
 
