@@ -21,11 +21,10 @@ from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
 from causal_pyro_models.models.node import Node, node_for
-from causal_pyro_models.models.nodes.atoms import Atoms, atoms_in, edge_of, find_atoms
+from causal_pyro_models.models.nodes.atoms import Atoms, atoms_in, edge_of, find_atoms, uncensored
 from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.structural import StructuralCausalModel, check_unconfounded, checked_variables
-from causal_pyro_models.scm.mechanisms.atoms import cut_off
 
 HIDDEN = (64, 64)  # widths of the hidden layers
 
@@ -70,7 +69,8 @@ class FlowNode(Node):
 
     @property
     def settled(self) -> bool:
-        return self.flow.settled and (self.atoms is None or (self.atoms.gate.settled and not int(self.atoms.edge)))
+        gate = self.atoms.gate if self.atoms else None
+        return self.flow.settled and (gate is None or gate.settled)
 
     def features(self, parents: Values) -> Tensor:
         """What the flow sees of the parents, ``(..., width)``; ``(0,)`` for a root."""
@@ -102,12 +102,13 @@ class FlowNode(Node):
         """Log density of values from that of the flow."""
         if self.atoms is None:
             return density
-        if edge := int(self.atoms.edge):
-            atom, features = self.atoms.places[0], self.features(parents)
-            line = self.on_line(atom.to(features.dtype))[0]
-            noise = self.flow.given(features, features.shape[:-1]).to_noise(line.expand(features.shape[:-1]))[0]
-            density = cut_off(density, value, atom, edge, noise)
-        return self.atoms.log_prob(density, value, parents)
+
+        def noise(place: Tensor) -> Tensor:
+            features = self.features(parents)
+            line = self.on_line(place.to(features.dtype))[0].expand(features.shape[:-1])
+            return self.flow.given(features, features.shape[:-1]).to_noise(line)[0]
+
+        return self.atoms.log_prob(density, value, parents, noise)
 
     def initialise(self, value: Tensor, parents: Values) -> None:
         self.start(value, parents, unprepared)
@@ -123,29 +124,28 @@ class FlowNode(Node):
         places = find_atoms(value)
         edge = torch.tensor(edge_of(value, places), device=value.device)
         self.atoms = Atoms(places, edge, self.parents, self.hidden) if len(places) else None
-        if self.atoms is not None:
+        if self.atoms is not None and self.atoms.gate is not None:
             self.atoms.gate.initialise(self.atoms.among(value), parents)
         return self._beside_atoms(value, parents)
 
     def _beside_atoms(self, value: Tensor, parents: Values) -> tuple[Tensor, Tensor]:
-        """Features and values of the units that are no atoms."""
+        """Features and values of the units that are no atoms; censored ones completed."""
         features, line = self.features(parents).detach(), self.on_line(value)[0]
         if self.atoms is None:
             return features, line
+        if edge := int(self.atoms.edge):
+            return features, uncensored(line, features if self.parents else line.new_empty(len(line), 0), edge)
         rows = self.atoms.among(value) == 0
         return features[rows] if self.parents else features, line[rows]
 
     @torch.no_grad()
     def finish(self, value: Tensor, parents: Values, held_out: Tensor, held_out_parents: Values) -> None:
-        """Return to the start, from all units, unless the trained flow does better on held-out ones.
-
-        One that is cut off at an atom stays, since its start did not know of that.
-        """
-        if self.atoms is not None:
+        """Return to the start, from all units, unless the trained flow does better on held-out ones."""
+        if self.atoms is not None and self.atoms.gate is not None:
             classes = self.atoms.among(value), self.atoms.among(held_out)
             self.atoms.gate.finish(classes[0], parents, classes[1], held_out_parents)
         unseen = self._beside_atoms(held_out, held_out_parents)
-        if len(unseen[1]) > 1 and not (self.atoms and int(self.atoms.edge)):
+        if len(unseen[1]) > 1:
             self.flow.keep_if_better(*self._beside_atoms(value, parents), *unseen)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

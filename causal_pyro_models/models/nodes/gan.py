@@ -23,7 +23,7 @@ from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vae import VAENode, latents
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.structural import StructuralCausalModel, checked_variables
-from causal_pyro_models.scm.mechanisms.atoms import Atomic
+from causal_pyro_models.scm.mechanisms.atoms import Atomic, Censored
 from causal_pyro_models.validation import checked_count
 
 TEMPERATURE = 0.5  # of the relaxed draws that discrete variables are trained by
@@ -181,6 +181,12 @@ def _(law: dist.OrderedLogistic, variable: Variable) -> tuple[Tensor, Tensor]:
 @relaxed.register
 def _(law: Atomic, variable: Variable) -> tuple[Tensor, Tensor]:
     value = law.mixed(law.gate.sample(), law.base.rsample())
+    return value, variable.features("", value)
+
+
+@relaxed.register
+def _(law: Censored, variable: Variable) -> tuple[Tensor, Tensor]:
+    value = law.kept(law.base.rsample())
     return value, variable.features("", value)
 
 

@@ -14,7 +14,7 @@ from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.scm.mechanisms.mixtures import JointNoise
 from causal_pyro_models.scm.mechanisms.registry import Mechanism, checked_value, mechanism
 
-OPEN = (torch.finfo(torch.float64).tiny, 1.0 - 1e-16)  # probabilities that a normal quantile is taken of
+SMALLEST = torch.finfo(torch.float64).tiny  # probability that a normal quantile is taken of
 
 
 class Atomic(dist.TorchDistribution):
@@ -26,9 +26,6 @@ class Atomic(dist.TorchDistribution):
         gate: a ``Categorical`` of 1 + atoms classes, of which the first is the continuous law.
         atoms: their values ``(atoms,)``.
         base: the continuous law, univariate.
-        edge: of a single atom, 1 where the variable goes on from it upwards, as ``max(0, x)`` does, and -1 where
-            downwards. The continuous law is then cut off at the atom, and one standard normal noise, in which the value
-            is monotone, chooses and goes on. By default 0: noise that chooses, and noise of the continuous law.
 
     Example:
         >>> income = Atomic(dist.Categorical(torch.tensor([0.7, 0.3])), torch.tensor([0.0]), dist.LogNormal(0.0, 1.0))
@@ -39,9 +36,9 @@ class Atomic(dist.TorchDistribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real
 
-    def __init__(self, gate: Any, atoms: Tensor, base: Any, edge: int = 0, validate_args: bool | None = None) -> None:
+    def __init__(self, gate: Any, atoms: Tensor, base: Any, validate_args: bool | None = None) -> None:
         batch = torch.broadcast_shapes(gate.batch_shape, base.batch_shape)
-        self.gate, self.atoms, self.base, self.edge = gate.expand(batch), atoms, base.expand(batch), edge
+        self.gate, self.atoms, self.base = gate.expand(batch), atoms, base.expand(batch)
         super().__init__(batch, validate_args=validate_args)
 
     def parts(self, value: Tensor) -> Tensor:
@@ -55,17 +52,11 @@ class Atomic(dist.TorchDistribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
         with torch.no_grad():
-            if self.edge:
-                site = _from_edge(self)
-                return site.forward(site.noise.sample(shape))
             return self.mixed(self.gate.sample(shape), self.base.sample(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         part = self.parts(value)
         inside: Tensor = self.base.log_prob(self.within(value, part))
-        if self.edge:
-            noise = mechanism(self.base).abduct(self.atoms[0].expand(self.batch_shape))
-            inside = cut_off(inside, value, self.atoms[0], self.edge, noise)
         found: Tensor = self.gate.log_prob(part) + inside.masked_fill(part > 0, 0.0)
         return found
 
@@ -75,7 +66,7 @@ class Atomic(dist.TorchDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Atomic:
         shape = torch.Size(batch_shape)
-        return Atomic(self.gate.expand(shape), self.atoms, self.base.expand(shape), self.edge, self._validate_args)
+        return Atomic(self.gate.expand(shape), self.atoms, self.base.expand(shape), self._validate_args)
 
 
 def atom_of(value: Tensor, atoms: Tensor) -> Tensor:
@@ -89,24 +80,9 @@ def atom_of(value: Tensor, atoms: Tensor) -> Tensor:
     return torch.where(same.any(-1), same.int().argmax(-1) + 1, 0)
 
 
-def cut_off(log_prob: Tensor, value: Tensor, atom: Tensor, edge: int, noise: Tensor) -> Tensor:
-    """Log density of the part of a law beyond an atom.
-
-    Args:
-        log_prob: log density of the whole law at the value.
-        value: where that is.
-        atom, edge: see :class:`Atomic`.
-        noise: standard normal, of the law at the atom.
-    """
-    kept: Tensor = torch.special.log_ndtr(-edge * noise)
-    return (log_prob - kept).masked_fill(edge * (value - atom) < 0, -torch.inf)
-
-
 @mechanism.register(Atomic)
 def _atomic(distribution: Atomic) -> Mechanism:
     """The gate's own mechanism chooses; then the continuous law's own, on noise that is there for atoms as well."""
-    if distribution.edge:
-        return _from_edge(distribution)
     chosen, within = mechanism(distribution.gate), mechanism(distribution.base)
     noise, like = JointNoise(chosen.noise, within.noise), within.noise.sample()
 
@@ -123,35 +99,75 @@ def _atomic(distribution: Atomic) -> Mechanism:
     return Mechanism(noise, forward, abduct, bijective=False)
 
 
-def _from_edge(distribution: Atomic) -> Mechanism:
-    """The atom up to its quantile of a standard normal, and from there on the continuous law, monotone throughout."""
-    sign, atom, within = distribution.edge, distribution.atoms[0], mechanism(distribution.base)
-    like = within.noise.sample()
-    beyond = distribution.gate.logits.double()[..., 0].exp()  # the probability of the continuous law
-    kept = _tail(sign * within.abduct(atom.expand(distribution.batch_shape)))  # what is not cut off of it
+class Censored(dist.TorchDistribution):
+    """A continuous law whose values under an atom, or over it, are the atom: ``max(atom, x)`` or ``min(atom, x)``.
 
-    def forward(u: Tensor) -> Tensor:
-        tail = _tail(sign * u)
-        v = -sign * torch.special.ndtri((kept * tail / beyond).clamp(*OPEN))
-        value = within.forward(v.to(like.dtype))
-        value = value.clamp_min(atom.to(value)) if sign > 0 else value.clamp_max(atom.to(value))
-        return torch.where(tail >= beyond, atom.to(value), value)
+    Its noise is that of the continuous law, of which it is a monotone function.
+
+    Args:
+        base: the continuous law, univariate, its noise standard normal.
+        atom: the value at the edge.
+        sign: 1 for a smallest value, -1 for a largest one.
+
+    References:
+        J. Tobin (1958). Estimation of relationships for limited dependent variables. Econometrica 26.
+
+    Example:
+        >>> Censored(dist.Normal(0.0, 1.0), torch.tensor(0.0), 1).log_prob(torch.tensor([0.0, 1.0])).exp()
+        tensor([0.5000, 0.2420])
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real
+
+    def __init__(self, base: Any, atom: Tensor, sign: int, validate_args: bool | None = None) -> None:
+        self.base, self.atom, self.sign = base, atom, sign
+        super().__init__(base.batch_shape, validate_args=validate_args)
+
+    def kept(self, value: Tensor) -> Tensor:
+        """Values with those beyond the edge replaced by it."""
+        atom = self.atom.to(value)
+        return value.clamp_min(atom) if self.sign > 0 else value.clamp_max(atom)
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            return self.kept(self.base.sample(torch.Size(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        noise = mechanism(self.base).abduct(self.atom.expand(self.batch_shape))
+        return censored(self.base.log_prob(value), value, self.atom, self.sign, noise)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> Censored:
+        return Censored(self.base.expand(torch.Size(batch_shape)), self.atom, self.sign, self._validate_args)
+
+
+def censored(log_prob: Tensor, value: Tensor, atom: Tensor, sign: int, noise: Tensor) -> Tensor:
+    """Log density of values of a :class:`Censored` law.
+
+    Args:
+        log_prob: log density of the continuous law at the value.
+        value: where that is.
+        atom, sign: see :class:`Censored`.
+        noise: standard normal, of the continuous law at the atom.
+    """
+    beyond: Tensor = torch.special.log_ndtr(sign * noise)
+    found = torch.where(value == atom, beyond, log_prob)
+    return found.masked_fill(sign * (value - atom) < 0, -torch.inf)
+
+
+@mechanism.register(Censored)
+def _censored(distribution: Censored) -> Mechanism:
+    """The noise of the continuous law; behind the atom, a draw of all that leads there."""
+    within, sign, atom = mechanism(distribution.base), distribution.sign, distribution.atom
 
     def abduct(x: Tensor) -> Tensor:
         x = checked_value(distribution, x)
         if bool((sign * (x - atom) < 0).any()):
             raise EvidenceError(f"a value lies {'under' if sign > 0 else 'over'} {float(atom)}, where none can.")
-        share = torch.rand(x.shape, dtype=torch.float64, device=x.device)
-        tail = beyond / kept * _tail(sign * within.abduct(x))
-        tail = torch.where(distribution.parts(x) > 0, beyond + (1.0 - beyond) * share, tail)
-        quantile: Tensor = torch.special.ndtri(tail.clamp(*OPEN))
-        return -sign * quantile
+        v = within.abduct(x)
+        log_beyond = torch.special.log_ndtr(sign * v.double())
+        share = torch.rand(x.shape, dtype=torch.float64, device=x.device).clamp_min(2.0**-54)
+        behind = sign * torch.special.ndtri((log_beyond.exp() * share).clamp_min(SMALLEST)).to(v.dtype)
+        return torch.where(x == atom, behind, v)
 
-    noise = dist.Normal(torch.zeros_like(beyond), torch.ones_like(beyond))
-    return Mechanism(noise, forward, abduct, bijective=False)
-
-
-def _tail(noise: Tensor) -> Tensor:
-    """The probability of standard normal noise over this, float64, accurate far out."""
-    log_tail: Tensor = torch.special.log_ndtr(-noise.double())
-    return log_tail.exp().clamp_min(OPEN[0])
+    return Mechanism(within.noise, lambda u: distribution.kept(within.forward(u)), abduct, bijective=False)

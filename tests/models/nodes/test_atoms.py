@@ -4,6 +4,7 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from torch.distributions.transforms import AffineTransform
 
 from causal_pyro_models.data import Binary, Continuous
 from causal_pyro_models.effects import ate
@@ -14,7 +15,7 @@ from causal_pyro_models.inference import counterfactual, sample
 from causal_pyro_models.models import CausalFlow, CausalGAN, load, save
 from causal_pyro_models.models.nodes.atoms import edge_of, find_atoms
 from causal_pyro_models.scm.mechanisms import check_mechanism, mechanism
-from causal_pyro_models.scm.mechanisms.atoms import Atomic
+from causal_pyro_models.scm.mechanisms.atoms import Atomic, Censored
 from causal_pyro_models.training import fit
 
 GRAPH = CausalGraph(["Z", "X", "Y"], [("Z", "X"), ("Z", "Y"), ("X", "Y")])
@@ -88,32 +89,21 @@ def test_censored_values_have_one_noise_and_hurdles_two(trained):
         assert np.sqrt(np.mean((found - imagined) ** 2)) < 0.25 * imagined.std()
 
 
-@pytest.mark.parametrize("edge", [0, 1])
-def test_the_mechanism_is_one(edge):
+def test_the_mechanisms_are_ones():
     torch.manual_seed(0)
-    gate = dist.Categorical(torch.tensor([[0.7, 0.3], [0.6, 0.4]]))
-    base = dist.TransformedDistribution(
-        dist.Normal(torch.zeros(2), torch.ones(2)), [torch.distributions.transforms.AffineTransform(1.0, 2.0)]
-    )
-    law = Atomic(gate, torch.tensor([0.0]), base, edge)
-    check_mechanism(law)
-    if edge:
-        x = torch.linspace(0.0, 20.0, 200_001).unsqueeze(-1)[1:]
-        beyond = torch.trapezoid(law.log_prob(x).exp(), x, dim=0)
-        torch.testing.assert_close(beyond, gate.probs[:, 0], rtol=1e-3, atol=0.0)
-        assert bool(torch.isneginf(law.log_prob(torch.tensor(-0.1))).all())
-        with pytest.raises(EvidenceError, match="under 0"):
-            mechanism(law).abduct(torch.tensor(-0.1))
-
-
-def test_a_wild_value_comes_back_from_an_edge():
-    base = dist.TransformedDistribution(
-        dist.Normal(torch.zeros(1), torch.ones(1)), [torch.distributions.transforms.AffineTransform(0.0, 1.0)]
-    )
-    law = Atomic(dist.Categorical(torch.tensor([[0.7, 0.3]])), torch.tensor([0.0]), base, 1)
-    wild = torch.tensor([20.0])
-    site = mechanism(law)
-    torch.testing.assert_close(site.forward(site.abduct(wild)), wild, rtol=1e-5, atol=0.0)
+    base = dist.TransformedDistribution(dist.Normal(torch.zeros(2), torch.ones(2)), [AffineTransform(1.0, 2.0)])
+    check_mechanism(Atomic(dist.Categorical(torch.tensor([[0.7, 0.3], [0.6, 0.4]])), torch.tensor([0.0]), base))
+    for sign in (1, -1):
+        noise = dist.Normal(torch.zeros(8), torch.ones(8))
+        often = dist.TransformedDistribution(noise, [AffineTransform(0.5 * sign, 2.0)])  # at the atom, .4
+        law = Censored(often, torch.tensor(0.0), sign)
+        check_mechanism(law)
+        x = sign * torch.linspace(0.0, 20.0, 200_001).unsqueeze(-1)[1:]
+        beyond = torch.trapezoid(law.log_prob(x).exp(), x.abs(), dim=0) + law.log_prob(torch.tensor(0.0)).exp()
+        torch.testing.assert_close(beyond, torch.ones(8), rtol=1e-3, atol=0.0)
+        assert bool(torch.isneginf(law.log_prob(torch.tensor(-0.1 * sign))).all())
+        with pytest.raises(EvidenceError, match="where none can"):
+            mechanism(law).abduct(torch.tensor(-0.1 * sign))
 
 
 def test_atoms_are_what_stands_out():
