@@ -55,13 +55,16 @@ def read_cells(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor]
         if name not in program.sites:
             raise unknown_site(name, program.sites)
         site = program.sites[name]
-        x, absent = _present(name, _numbers(name, value, site), site, program.plated)
+        x, absent = _numbers(name, value, site), None
+        finite = all_finite(x)
+        if not (finite or program.plated):
+            x, absent = _present(name, x, site)
         if absent is not None and bool(absent.all()):
             units = max(units, len(absent))
             continue
         if absent is not None:
             missing[name] = absent
-        data[name] = _in_plates(program, site, _as_tensor(name, x, site))
+        data[name] = _in_plates(program, site, _as_tensor(name, x, site, finite))
         if site.support is not None:
             check_support(name, site.support, data[name])
     if program.plated:
@@ -77,10 +80,10 @@ def read_cells(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor]
     return data, units, missing
 
 
-def _present(name: str, x: torch.Tensor, site: Site, plated: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _present(name: str, x: torch.Tensor, site: Site) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Values with one that is there in the place of those that are NaN, and which units miss theirs, if any do."""
     events = len(site.event_shape)
-    if plated or x.dim() != events + 1 or not x.is_floating_point() or not bool(x.isnan().any()):
+    if x.dim() != events + 1 or not x.is_floating_point() or not bool(x.isnan().any()):
         return x, None
     absent = x.isnan().reshape(len(x), -1)
     if bool((absent.any(1) & ~absent.all(1)).any()):
@@ -115,9 +118,9 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
     return x
 
 
-def _as_tensor(name: str, x: torch.Tensor, site: Site) -> torch.Tensor:
+def _as_tensor(name: str, x: torch.Tensor, site: Site, finite: bool) -> torch.Tensor:
     cast = x.to(device=site.device, dtype=site.dtype)
-    if not (all_finite(x) and (cast is x or all_finite(cast))):
+    if not ((finite or all_finite(x)) and (cast is x or all_finite(cast))):
         bad = int((~(torch.isfinite(x) & torch.isfinite(cast).to(x.device))).sum())
         raise EvidenceError(
             f"evidence on {name!r} holds {bad} NaN or infinite values of {x.numel()}: drop those units, or leave "

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from causal_pyro_models import AdditiveNoiseModel, CausalGraph, ImportanceSampling, abduct, counterfactual, worlds
+from causal_pyro_models import ImportanceSampling, abduct, counterfactual, worlds
 from causal_pyro_models.errors import AbductionError
 from tests.inference.exact import linear_case
 
@@ -138,15 +138,3 @@ def test_a_method_that_is_given_is_used():
 
     assert abduct(model, {"X": [1.0]}, ImportanceSampling(), 500, seed=0).log_weights is not None
     assert abduct(model, {"X": [1.0]}, seed=0)["U_Z"].shape == (1_000, 1)
-
-
-def test_learned_models_that_are_linear():
-    """A hidden middle of a chain of lines, untrained: the same as by importance sampling."""
-    torch.manual_seed(0)
-    graph = CausalGraph(["X", "M", "Y"], [("X", "M"), ("M", "Y")])
-    model = AdditiveNoiseModel(graph, {"X": 1, "M": 1, "Y": 1})
-    evidence = {"X": [0.5], "Y": [1.0]}
-    exact = abduct(model, evidence, num_samples=DRAWS, seed=0)
-    sampled = abduct(model, evidence, ImportanceSampling(), DRAWS, seed=0)
-    if exact.log_weights is None:
-        assert float(exact.mean("U_M") - sampled.mean("U_M")) == pytest.approx(0.0, abs=0.05)
