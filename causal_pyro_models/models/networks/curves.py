@@ -31,8 +31,8 @@ class Layout(NamedTuple):
 
     Attributes:
         rank: number of curves of a feature.
-        first, second: the factors of each product, among line and curves of the first feature, of the second, and so on.
-        groups: of columns, those of a feature and those of a pair, with the features that each is of.
+        first, second: the factors of each product, among line and curves of the first feature, then of the next.
+        groups: of columns, those of a feature and those of a pair, with the features of each.
     """
 
     rank: int
@@ -57,8 +57,10 @@ def layout(width: int) -> Layout:
     factors = factors[:few] if rank and few > 1 else []
     first = [j * (1 + rank) + a for j, _ in pairs for a, _ in factors]
     second = [k * (1 + rank) + b for _, k in pairs for _, b in factors]
-    sizes = [(rank, (j,)) for j in range(width)] + [(len(factors), pair) for pair in pairs]
-    groups, start = [], 0
+    sizes: list[tuple[int, tuple[int, ...]]] = [(rank, (j,)) for j in range(width)]
+    sizes += [(len(factors), pair) for pair in pairs]
+    groups: list[tuple[range, tuple[int, ...]]] = []
+    start = 0
     for size, features in sizes:
         if size:
             groups.append((range(start, start + size), features))
@@ -71,7 +73,8 @@ def splines(place: Tensor) -> Tensor:
     centers = torch.arange(-1, PIECES + 2, dtype=place.dtype, device=place.device)
     away = (PIECES * place.unsqueeze(-1) - centers).abs()
     near = (1.0 - away).clamp_min(0.0)
-    return ((2.0 - away).clamp_min(0.0) ** 3 - 4.0 * near * near * near) / 6.0
+    values: Tensor = ((2.0 - away).clamp_min(0.0) ** 3 - 4.0 * near * near * near) / 6.0
+    return values
 
 
 def eigencurves(place: Tensor, line: Tensor, places: Tensor, lines: Tensor, rank: int) -> Tensor:
@@ -95,7 +98,8 @@ def eigencurves(place: Tensor, line: Tensor, places: Tensor, lines: Tensor, rank
     on_line = torch.linalg.lstsq(torch.stack([torch.ones_like(line), line], 1), kernel @ vectors).solution
     curves = _kernel(places, place) @ vectors - torch.stack([torch.ones_like(lines), lines], 1) @ on_line
     curves = len(place) ** 0.5 * curves / values * (values / values[0]).sqrt().where(kept, 0.0)
-    return torch.linalg.lstsq(splines(places), curves).solution
+    coefficients: Tensor = torch.linalg.lstsq(splines(places), curves).solution
+    return coefficients
 
 
 def _kernel(s: Tensor, t: Tensor) -> Tensor:

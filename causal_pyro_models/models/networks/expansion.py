@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from causal_pyro_models.models.networks.curves import GRID, PIECES, eigencurves, layout, splines
 from causal_pyro_models.models.networks.features import Standardised, going_on, tame
-from causal_pyro_models.models.networks.ridge import MARGIN, PRICE, Fit, Moments, again, evidence_ridge, grouped_ridge, moments
+from causal_pyro_models.models.networks.ridge import (
+    MARGIN,
+    PRICE,
+    Moments,
+    again,
+    evidence_ridge,
+    grouped_ridge,
+    moments,
+)
 
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
@@ -29,11 +37,10 @@ Tensors = Mapping[str, Tensor]
 class Expansion(Standardised):
     """Functions of features: a location, and further ones.
 
-    The location is a line, products of pairs of features, and hidden units; :meth:`solve` finds it by ridge regression,
-    and leaves out for good the products and units that the evidence is against. The further functions are a line and
-    one layer of hidden units, zero at the start. Outside the range of the training data the location goes on straight,
-    without its hidden units, and the further functions stay as they are: an intervention far outside meets that and not
-    a network's guess.
+    The location is a line, products of pairs of features, and either smooth curves or hidden units; :meth:`solve` finds
+    it by ridge regression, and leaves out for good what the evidence is against. The further functions are a line and
+    one layer of hidden units, zero at the start. Outside the range of the training data the location goes on straight
+    (:func:`.features.going_on`), and the further functions stay as they are.
 
     Args:
         width: number of features.
@@ -241,7 +248,9 @@ class Expansion(Standardised):
     def _bend(self, features: Tensor) -> None:
         """Find the curves of standardised features."""
         tensors = {name: tensor.double() for name, tensor in self.tensors().items()}
-        lines = features.double().quantile(torch.linspace(0.0, 1.0, GRID).to(features).double(), 0, interpolation="nearest")
+        lines = features.double().quantile(
+            torch.linspace(0.0, 1.0, GRID).to(features).double(), 0, interpolation="nearest"
+        )
         low, high = (self._place(tensors, tensors[end]) for end in ("low", "high"))
         span = (high - low).clamp_min(torch.finfo(features.dtype).eps)
         places = torch.linspace(0.0, 1.0, GRID).to(low)
@@ -287,22 +296,20 @@ class Expansion(Standardised):
         curves, pairs = (smooth[: self.width], smooth[self.width :]) if smooth else ([], [])
         if units:
             hidden = start + torch.arange(len(self.location))
-            choices = [[], products, [hidden], [torch.cat([*products, hidden])]]
+            choices = [products, [hidden], [torch.cat([*products, hidden])]]
         else:
-            choices = [[], products, curves, [*products, *curves], [*crossed, *curves, *pairs]]
-        best: Fit | None = None
+            choices = [products, curves, [*products, *curves], [*crossed, *curves, *pairs]]
+        best, chosen, penalties = grouped_ridge(data.of(line), ()), line, 0
         for choice in choices:
             taken = torch.cat([line, *choice])
             places = torch.arange(len(line), len(taken)).split([len(group) for group in choice]) if choice else ()
             found = grouped_ridge(data.of(taken), places)
-            if best is None or found.evidence > best.evidence + MARGIN + PRICE * max(len(choice) - len(within), 0):
-                best, chosen, within = found, taken, places
-        assert best is not None
-        part = data.of(chosen)
-        coefficients = again(part, best) if within and not units else best.coefficients
+            if found.evidence > best.evidence + MARGIN + PRICE * max(len(choice) - penalties, 0):
+                best, chosen, penalties = found, taken, len(choice)
+        smoothed = penalties > 0 and not units
         result = torch.zeros_like(data.moment)
-        result[chosen] = coefficients
-        if within and not units and 1 < self.width <= MAX_BALANCED:
+        result[chosen] = again(data.of(chosen), best) if smoothed else best.coefficients
+        if smoothed and 1 < self.width <= MAX_BALANCED:
             result = self._balanced(data, result, chosen)
         return result, chosen
 
@@ -317,7 +324,7 @@ class Expansion(Standardised):
         for j in range(self.width):
             others = torch.tensor([c for c in taken.tolist() if c < len(members) and j not in members[c]])
             places: list[Tensor] = []
-            for group, features in self.layout.groups:
+            for group, _ in self.layout.groups:
                 inside = (others >= start + group.start) & (others < start + group.stop)
                 if bool(inside.any()):
                     places.append(inside.nonzero().squeeze(-1))
@@ -327,7 +334,8 @@ class Expansion(Standardised):
         noise = (data.total - coefficients @ (data.moment + left)) / data.units
         inner = directions.T @ data.gram @ directions
         inner.diagonal().add_(noise / LINE_PRIOR**2)
-        return coefficients + directions @ torch.linalg.solve(inner, directions.T @ left)
+        slopes: Tensor = torch.linalg.solve(inner, directions.T @ left)
+        return coefficients + directions @ slopes
 
     def _members(self) -> list[tuple[int, ...]]:
         """The features that each column of line and curves is of."""

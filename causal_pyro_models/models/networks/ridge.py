@@ -121,4 +121,5 @@ def again(data: Moments, fit: Fit) -> Tensor:
         P. Buhlmann, B. Yu (2003). Boosting with the L2 loss. JASA 98, theorem 1.
     """
     left = data.moment - data.gram @ fit.coefficients
-    return fit.coefficients + torch.linalg.solve(data.gram + fit.penalties.diag(), left)
+    more: Tensor = torch.linalg.solve(data.gram + fit.penalties.diag(), left)
+    return fit.coefficients + more

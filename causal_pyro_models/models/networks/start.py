@@ -28,7 +28,7 @@ def start_locations(
     """Start expansions afresh, the locations ridge regressions; their residuals ``(units,)``.
 
     Locations are curves of the features and of pairs of them, or a line and hidden units that were moved down the
-    squared error, where held-out units speak for those by half a standard error. Gradients no longer move hidden units.
+    squared error, where held-out units speak for those by half a standard error. Gradients then move neither.
 
     Args:
         expansions: whose hidden units are moved together.
@@ -38,7 +38,7 @@ def start_locations(
     """
     for expansion, inputs in zip(expansions, features, strict=True):
         expansion.place(inputs)
-        for name in _layers(expansion) if expansion.apart else ():
+        for name in ("smooth", *_layers(expansion)) if expansion.apart else ():
             expansion.get_parameter(name).requires_grad_(False)
     hidden = [False] * len(targets)
     movable = [i for i, e in enumerate(expansions) if e.takes_units and len(targets[i]) >= MIN_UNITS]

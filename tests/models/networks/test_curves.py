@@ -43,7 +43,7 @@ def test_a_layout_names_every_column_once(width):
 
 def test_the_difference_between_two_groups_is_hardly_biased_where_curves_confound_them():
     """Groups by sin 2z, which the outcome depends on: over 24 data sets of 500 units the mean is off by less than .06,
-    3.3 standard errors of .018; a line and products are off by .13, curves without their balance by .03 to .05."""
+    about three standard errors of it."""
     found = []
     for seed in range(24):
         generator = torch.Generator().manual_seed(seed)

@@ -101,7 +101,7 @@ def test_gradients_move_what_is_linear_in_the_units_and_the_further_functions_ow
     expansion = Expansion(3, 2, (8, 8))
     start_locations([expansion], [features(300, 3)], [noise(300)], prepare)
     moved = {name for name, parameter in expansion.named_parameters() if parameter.requires_grad}
-    assert moved == {"line", "smooth", "location", "others", "slopes", "bias", "further_weight", "further_offset"}
+    assert moved == {"line", "location", "others", "slopes", "bias", "further_weight", "further_offset"}
     alone = Expansion(1, 2, (8, 8))
     start_locations([alone], [features(300, 1)], [noise(300)], prepare)
     assert all(parameter.requires_grad for parameter in alone.parameters()) and not hasattr(alone, "weight1")

@@ -194,7 +194,9 @@ def test_locations_go_on_straight_of_whichever_node(gate):
         torch.testing.assert_close(model.log_prob(values), alone)
         for conditioner in (opened, closed):
             edge, span = conditioner.high, conditioner.high - conditioner.low
-            (last, before), _ = conditioner(conditioner.center + conditioner.scale * torch.cat([edge, edge - 0.1 * span]))
+            (last, before), _ = conditioner(
+                conditioner.center + conditioner.scale * torch.cat([edge, edge - 0.1 * span])
+            )
             (_, _, *far), _ = conditioner(values["X"].unsqueeze(-1))
             slope = (last - before) / (0.1 * span * conditioner.scale)
             torch.testing.assert_close(far[1] - far[0], 50.0 * slope.squeeze())
