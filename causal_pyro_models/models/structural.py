@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values, encode
 from causal_pyro_models.data.screening import Indistinct, screened
-from causal_pyro_models.data.variables import Continuous, Discrete, Variable, as_variable
+from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.checked import check_graph, check_nodes, check_unconfounded
 from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
@@ -28,43 +29,6 @@ from causal_pyro_models.scm.sites import noise_name, role
 from causal_pyro_models.validation import checked_count
 
 ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
-
-
-def check_graph(graph: object) -> None:
-    """Refuse what is no graph, or has no variables."""
-    if not isinstance(graph, CausalGraph):
-        raise ModelError(f"the graph of a model must be a CausalGraph, got {type(graph).__name__}.")
-    if not graph.variables:
-        raise ModelError("the graph of a model must have at least one variable.")
-
-
-def check_unconfounded(graph: CausalGraph, family: str) -> None:
-    """Refuse hidden confounding for a family that needs the exact likelihood."""
-    if graph.bidirected:
-        a, b = sorted(next(iter(graph.bidirected)))
-        raise ModelError(
-            f"the graph has hidden confounding, for example {a} <-> {b}, and {family} needs an exact likelihood, which "
-            f"hidden causes leave it without. Take CausalVAE or CausalGAN, add the confounder as a variable, or drop "
-            f"the bidirected edge if you assume there is none."
-        )
-
-
-def checked_variables(graph: CausalGraph, variables: object) -> dict[str, Variable]:
-    """The kind of each variable of a graph, in the graph's order.
-
-    Raises:
-        ModelError: a variable has no kind, or something that is none.
-        UnknownVariableError: a kind is given for something that is no variable of the graph.
-    """
-    check_graph(graph)
-    if not isinstance(variables, Mapping):
-        raise ModelError(f"variables must be a dict from name to kind, got {type(variables).__name__}.")
-    for name in variables:
-        if name not in graph.variables:
-            raise unknown_variable(name, graph.variables)
-    if missing := [name for name in graph.variables if name not in variables]:
-        raise ModelError(f"no kind of variable is given for {', '.join(missing)}, for example Continuous().")
-    return {name: as_variable(name, variables[name]) for name in graph.variables}
 
 
 @register
@@ -97,7 +61,7 @@ class StructuralCausalModel(nn.Module):
     def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
         check_graph(graph)
-        _check_nodes(graph, nodes)
+        check_nodes(graph, nodes)
         self.graph = graph
         self.confounder_dim = checked_count(confounder_dim, "confounder_dim")
         self.variables: dict[str, Variable] = {name: nodes[name].variable for name in graph.variables}
@@ -415,22 +379,6 @@ class StructuralCausalModel(nn.Module):
             seen, unseen = (batch[self._telling(name, batch)].values for batch in (train, validation))
             if len(unseen[name]) > 1:
                 node.finish(seen[name], self._parents(name, seen), unseen[name], self._parents(name, unseen))
-
-
-def _check_nodes(graph: CausalGraph, nodes: object) -> None:
-    if not isinstance(nodes, Mapping):
-        raise ModelError(f"nodes must be a dict from variable to Node, got {type(nodes).__name__}.")
-    for name in nodes:
-        if name not in graph.variables:
-            raise unknown_variable(name, graph.variables)
-    if missing := [name for name in graph.variables if name not in nodes]:
-        raise ModelError(f"no node for {', '.join(missing)}: every variable of the graph needs one.")
-    seen: dict[int, str] = {}
-    for name, node in nodes.items():
-        if not isinstance(node, Node):
-            raise ModelError(f"the node of {name!r} must be a Node, got {type(node).__name__}.")
-        if (other := seen.setdefault(id(node), name)) != name:
-            raise ModelError(f"{other!r} and {name!r} share one node: make one for each.")
 
 
 def _constant(name: str, value: Tensor) -> str:

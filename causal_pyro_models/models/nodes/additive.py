@@ -15,13 +15,14 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Image, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.checked import check_unconfounded, checked_variables
 from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
 from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.registry import register
-from causal_pyro_models.models.structural import StructuralCausalModel, check_unconfounded, checked_variables
+from causal_pyro_models.models.structural import StructuralCausalModel
 
 MAX_LOG_SCALE = 7.0  # how far the parents may move the logarithm of a scale
 SMALLEST = 1e-5  # standard deviation of the noise that training starts from, in units of the variable's

@@ -17,6 +17,7 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.checked import check_unconfounded, checked_variables
 from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
@@ -24,7 +25,7 @@ from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.atoms import Atoms, atoms_in, edge_of, find_atoms, uncensored
 from causal_pyro_models.models.nodes.vector_flow import VectorFlowNode
 from causal_pyro_models.models.registry import register
-from causal_pyro_models.models.structural import StructuralCausalModel, check_unconfounded, checked_variables
+from causal_pyro_models.models.structural import StructuralCausalModel
 
 HIDDEN = (64, 64)  # widths of the hidden layers
 

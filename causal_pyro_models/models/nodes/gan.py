@@ -16,13 +16,14 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.checked import checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.preparation import Prepare
 from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.vae import VAENode, latents
 from causal_pyro_models.models.registry import register
-from causal_pyro_models.models.structural import StructuralCausalModel, checked_variables
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.mechanisms.atoms import Atomic, Censored
 from causal_pyro_models.validation import checked_count
 

@@ -14,6 +14,7 @@ from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.models.checked import checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.latent import Latent, principal_components, residuals, standardised
 from causal_pyro_models.models.networks.laws import Gaussian
@@ -22,7 +23,7 @@ from causal_pyro_models.models.networks.scalar_flow import Spline
 from causal_pyro_models.models.node import Node, node_for
 from causal_pyro_models.models.nodes.additive import AdditiveNoiseNode
 from causal_pyro_models.models.registry import register
-from causal_pyro_models.models.structural import StructuralCausalModel, checked_variables
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import noise_name
 from causal_pyro_models.validation import checked_count
 
