@@ -45,7 +45,7 @@ def pn(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[O
         ...     x = pyro.sample("X", dist.Bernoulli(0.5))
         ...     pyro.sample("Y", dist.Bernoulli(0.2 + 0.6 * x))
         >>> pn(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
-        pn = 0.7357 ± 0.0069 (95% interval 0.7221 to 0.7493), from 0.7357 to 0.9822 over all couplings
+        pn = 0.7357 ± 0.0069 (95% interval 0.7219 to 0.7490), from 0.7357 to 0.9822 over all couplings
     """
     return _probability(pn, _pn, model, treatment, outcome, options)
 
@@ -72,7 +72,7 @@ def ps(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[O
         ...     x = pyro.sample("X", dist.Bernoulli(0.5))
         ...     pyro.sample("Y", dist.Bernoulli(0.2 + 0.6 * x))
         >>> ps(model, {"X": (0.0, 1.0)}, "Y", seed=0)  # exactly 0.75
-        ps = 0.7569 ± 0.0068 (95% interval 0.7435 to 0.7702), from 0.7569 to 1.0000 over all couplings
+        ps = 0.7569 ± 0.0068 (95% interval 0.7433 to 0.7700), from 0.7569 to 1.0000 over all couplings
     """
     return _probability(ps, _ps, model, treatment, outcome, options)
 

@@ -42,9 +42,9 @@ def dose_response(
         ...     pyro.sample("Y", dist.Bernoulli(logits=2.0 * x))
         >>> dose_response(model, {"X": [-1.0, 0.0, 1.0]}, "Y", seed=0)  # exactly 0.119, 0.5, 0.881
         dose_response by X:
-          X = -1: 0.1252 ± 0.0033 (95% interval 0.1187 to 0.1317)
+          X = -1: 0.1252 ± 0.0033 (95% interval 0.1189 to 0.1318)
           X = 0: 0.5117 ± 0.0050 (95% interval 0.5019 to 0.5215)
-          X = 1: 0.8851 ± 0.0032 (95% interval 0.8788 to 0.8914)
+          X = 1: 0.8851 ± 0.0032 (95% interval 0.8787 to 0.8912)
     """
 
     def answer(question: Question) -> Estimate:

@@ -108,7 +108,8 @@ def test_a_right_model_is_called_right(right):
 def test_the_same_check_sees_reagents_that_do_the_opposite(right, tmp_path):
     """The cells of each condition are mirrored at the observational means.
 
-    Right are then the six shifts below PIP2 alone, whose level is set to what was measured, mirrored too.
+    Right are then the six shifts below PIP2 alone, whose level is set to what was measured, mirrored too. Of six that
+    are covered with a probability of 95% fewer than five are with probability 0.03.
     """
     cells = right[0]
     mean = cells.observational.mean()
@@ -119,7 +120,7 @@ def test_the_same_check_sees_reagents_that_do_the_opposite(right, tmp_path):
     table = tables("\n\n".join(report.blocks))["condition: path"]
     pip2 = table.index.str.contains("PIP2 →")
     assert (table["agreement"][~pip2] == "**opposite direction**").all()
-    assert (table["agreement"][pip2] == "within the uncertainty").all()
+    assert (table["agreement"][pip2] == "within the uncertainty").sum() >= 5
     assert "Of 23 shifts with a direction, 6 were predicted in the right one" in report.summary[0]
     assert "no better than predicting that nothing moves" in report.summary[0]
 
