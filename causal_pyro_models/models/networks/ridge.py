@@ -12,7 +12,7 @@ PENALTIES = 10.0 ** torch.arange(-9.0, -2.0, 0.5, dtype=torch.float64)  # per un
 MARGIN = 2.0  # of log evidence, that a later choice of columns must win by
 PRICE = 0.3  # and for each penalty that it finds more: about what one wins by chance
 FREE = 1e-9  # penalty per unit of coefficients that have none, so that columns may depend on each other
-BEGIN, STRENGTHS = 1e-3, (1e-8, 1e3)  # penalties per unit of groups: the first, and bounds
+BEGIN, STRENGTHS = 1e-3, (1e-6, 1e3)  # penalties per unit of groups: the first, and bounds
 SWEEPS, CLOSE = 25, 0.05  # over the penalties of groups, and how little their logarithms move when they are found
 
 
