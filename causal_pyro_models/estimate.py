@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Ends = tuple[torch.Tensor, torch.Tensor]
 
 SHOWN = 10  # entries of a vector that its repr lists
+LARGE = 1e4  # values from which on all digits before the point are shown
 EDGE = 1e-3  # a probability nearer to 0 or 1 counts as so near, where its logit is taken
 FALSE_ALARMS = 0.05  # share outside of the support, in a world, that is not worth a word; of data it is under 0.01,
 # and an intervention makes more of the units that the data have few of
@@ -133,7 +134,15 @@ class _Logit(Scale):
         return 1 / (value * (1 - value)).clamp(min=EDGE)
 
 
-LINE, LOG, LOGIT = Scale(), _Log(), _Logit()
+class _Difference(Scale):
+    """Of two probabilities."""
+
+    def about(self, value: torch.Tensor, below: torch.Tensor, above: torch.Tensor) -> Ends:
+        low, high = super().about(value, below, above)
+        return low.clamp(min=-1.0), high.clamp(max=1.0)
+
+
+LINE, LOG, LOGIT, DIFFERENCE = Scale(), _Log(), _Logit(), _Difference()
 
 
 @dataclass(frozen=True)
@@ -277,7 +286,10 @@ class Estimate:
         footer += [f"  {self.support}"] if self.support and str(self.support) else []
         if self.over is None:
             return "\n".join([f"{self.name} = {self._text(rows[0])}", *footer])
-        lines = [f"  {self.over} = {_label(row['label'])}: {self._text(row)}" for row in rows[:SHOWN]]
+        labels = _shown([row["label"] for row in rows])
+        lines = [
+            f"  {self.over} = {label}: {self._text(row)}" for label, row in zip(labels, rows[:SHOWN], strict=False)
+        ]
         more = [f"  ... {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
         return "\n".join([f"{self.name} by {self.over}:", *lines, *more, *footer])
 
@@ -299,7 +311,7 @@ class Estimate:
         """A line for one entry, its numbers to the second significant digit of the standard error."""
         value, error = row["value"], row["standard_error"]
         digits = ".4g"
-        if error > 1e-6 * abs(value):
+        if error > 1e-6 * abs(value) or (error > 0 and abs(value) >= LARGE):
             digits = f".{max(0, 1 - math.floor(math.log10(error)))}f"
         number = {name: f"{x:{digits}}" for name, x in row.items() if name not in ("label", "standard_error")}
         if self.doubt.complete:
@@ -322,5 +334,10 @@ class Estimate:
         return frame.assign(doubt=" and ".join(self.doubt.sources))
 
 
-def _label(label: Any) -> str:
-    return f"{label:g}" if isinstance(label, float) else str(label)
+def _shown(labels: Sequence[Any]) -> list[str]:
+    """Labels as text, numbers with as many digits as tell them apart."""
+    for digits in ("g", ".9g", ".12g", ".17g"):
+        texts = [f"{label:{digits}}" if isinstance(label, float) else str(label) for label in labels]
+        if len(set(texts)) == len(set(labels)):
+            break
+    return texts

@@ -127,6 +127,8 @@ def indistinct_causes(
         parents = [parent for parent in parents if not isinstance(variables[parent], Image)]
         if len(parents) > 1:
             rows = torch.nonzero(batch.intact(*parents)).squeeze(-1)
+            if not len(rows):
+                continue
             rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).long()]
             columns = {parent: batch.values[parent][rows].numpy() for parent in parents}
             linear = _linear(name, {p: _features(variables[p], p, batch.values[p][rows]) for p in parents})
@@ -141,7 +143,7 @@ def _features(kind: Variable, name: str, values: torch.Tensor) -> Column:
     features = (values.unsqueeze(-1) if isinstance(kind, Positive) else kind.features(name, values)).double().numpy()
     features = features[:, 1:] if isinstance(kind, Categorical) else features
     spread = features.std(0)
-    varies = spread > 1e-12 * np.abs(features).max(0, initial=0.0)
+    varies = np.isfinite(spread) & (spread > 1e-12 * np.abs(features).max(0, initial=0.0))
     standardised: Column = (features[:, varies] - features[:, varies].mean(0)) / spread[varies]
     return standardised
 
@@ -166,6 +168,8 @@ def _linear(name: str, blocks: Mapping[str, Column]) -> list[Indistinct]:
             continue
         part = np.split(np.abs(solution).max(1), np.cumsum([columns.shape[1] for columns in others.values()])[:-1])
         takes = [other for other, sizes in zip(others, part, strict=True) if sizes.max() > SLIGHT]
+        if not takes:
+            continue
         how = "a linear function" if block.shape[1] == 1 and len(takes) == 1 else "a function"
         how = "a linear combination" if len(takes) > 1 else how
         found.setdefault(

@@ -10,7 +10,7 @@ import torch
 from causal_pyro_models.effects.outcomes import Outcome, UnitFunction, check_outcome, checked_number, shown
 from causal_pyro_models.effects.queries import conditional_queries, effect_queries, treated_queries
 from causal_pyro_models.effects.question import Options, Question, asked
-from causal_pyro_models.effects.units import Units, difference
+from causal_pyro_models.effects.units import Units, difference, scale_of
 from causal_pyro_models.errors import EvidenceError, QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.scm.handlers.interventions import Treatment
@@ -94,7 +94,8 @@ def ite(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         basis = question.basis(conditional_queries, treatment, outcome, question.evidence)
         units = question.units()
         terms = units.outcomes(outcome, *question.arms(treatment))
-        return question.answer(units.each(terms), difference, basis, over="unit", labels=range(terms.shape[1]))
+        scale, labels = scale_of(terms), range(terms.shape[1])
+        return question.answer(units.each(terms), difference, basis, scale, "unit", labels)
 
     return asked(ite, model, options, answer)
 
@@ -132,12 +133,13 @@ def att(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
         values = {name: checked_number(name, value) for name, value in treated.items()}
         if question.evidence is None and not question.program.plated:
             units = question.units_given(values)
-            return question.answer(units.means(units.outcomes(outcome, control, treated)), difference, basis)
+            terms = units.outcomes(outcome, control, treated)
+            return question.answer(units.means(terms), difference, basis, scale_of(terms))
         units = question.units()
         terms = units.outcomes(outcome, control, treated)
         group = units.values(units.worlds({})[0], values)
         inside = _within(units, terms, group[..., None], ["treated"])
-        return question.answer(units.means(inside), lambda means: _mean_within(means)[..., 0], basis)
+        return question.answer(units.means(inside), lambda means: _mean_within(means)[..., 0], basis, scale_of(terms))
 
     return asked(att, model, options, answer)
 
@@ -199,7 +201,7 @@ def cate(
         terms = units.outcomes(outcome, *question.arms(treatment))
         labels, groups = _groups(units, by)
         inside, over = _within(units, terms, groups, labels), by if isinstance(by, str) else "group"
-        return question.answer(units.means(inside), _mean_within, basis, over=over, labels=labels)
+        return question.answer(units.means(inside), _mean_within, basis, scale_of(terms), over, labels)
 
     return asked(cate, model, options, answer)
 
@@ -217,10 +219,10 @@ def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, give
     terms = units.outcomes(outcome, *question.arms(treatment))
     columns = {name: as_numbers(given[name]) for name in given}
     if all(x.dim() == question.program.sites[name].place.event_dim for name, x in columns.items()):
-        return question.answer(units.means(terms), difference, basis)
+        return question.answer(units.means(terms), difference, basis, scale_of(terms))
     points = [x.expand(terms.shape[1], *x.shape[1:]).tolist() for x in columns.values()]
     labels = points[0] if len(points) == 1 else list(zip(*points, strict=True))
-    return question.answer(units.each(terms), difference, basis, over=", ".join(columns), labels=labels)
+    return question.answer(units.each(terms), difference, basis, scale_of(terms), ", ".join(columns), labels)
 
 
 def _groups(units: Units, by: Any) -> tuple[list[Any], torch.Tensor]:

@@ -22,7 +22,8 @@ def pn(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[O
     """The probability of necessity P(not Y_control | X = treated, Y): without treatment, no outcome.
 
     The value holds under the coupling that the model's mechanisms have (a monotone threshold at Bernoulli sites,
-    Gumbel-max at categorical ones), and ``bounds`` for every model with the same P(y_x), P(y_x') and P(x, y).
+    Gumbel-max at categorical ones), and ``bounds`` for every model with the same P(y_x), P(y_x') and P(x, y). There are
+    none where there is evidence on units: a posterior of single units is no law of a population.
 
     Args:
         model: see :func:`ate`.
@@ -135,7 +136,7 @@ def _probability(
             standard_error=both.standard_error[..., 0],
             interval=(both.interval[0][..., 0], both.interval[1][..., 0]),
             draws=None if both.draws is None else both.draws[..., 0],
-            bounds=(lower, upper),
+            bounds=None if units.posterior else (lower, upper),
         )
 
     return asked(verb, model, options, answer)

@@ -13,7 +13,7 @@ import torch
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import BOUNDS
 from causal_pyro_models.effects.support import check_supported
-from causal_pyro_models.effects.units import Effect, Means, Units, difference
+from causal_pyro_models.effects.units import Effect, Means, Units, check_scaled, difference, scale_of
 from causal_pyro_models.errors import (
     AbductionError,
     EvidenceError,
@@ -213,7 +213,7 @@ class Question:
         """
         check_supported(self.program, means.support, self.require_support)
         value, error, ends, draws = means.effect(effect, self.level, scale)
-        doubt = Doubt(posterior=means.posterior, simulation=not means.posterior, fitted=fitted(self.program.model))
+        doubt = Doubt(posterior=means.posterior, simulation=not means.posterior, fitted=fitted(self.program))
         return Estimate(
             self.name,
             value,
@@ -232,7 +232,8 @@ class Question:
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
         """The mean difference of an outcome between two worlds."""
         units = self.units()
-        return self.answer(units.means(units.outcomes(outcome, control, treated)), difference, basis)
+        terms = units.outcomes(outcome, control, treated)
+        return self.answer(units.means(terms), difference, basis, scale_of(terms))
 
 
 def asked(
@@ -248,26 +249,27 @@ def asked(
         QueryError: an option that there is not, or of a value that it cannot have.
     """
     _check_known(verb, options)
-    models = (model, *refits(model))
+    programs = [inspect_model(model)]
+    programs += map(inspect_model, refits(programs[0]))
     evidence = options.get("evidence")
     noise = evidence.parts if isinstance(evidence, Noise) else ()
-    if isinstance(evidence, Noise) and len(models) > 1 and len(noise) != len(models):
+    if isinstance(evidence, Noise) and len(programs) > 1 and len(noise) != len(programs):
         raise AbductionError(
             f"the noise given was abducted from a model with {max(0, len(noise) - 1)} refits, and this one has "
-            f"{len(models) - 1}: abduct it from this."
+            f"{len(programs) - 1}: abduct it from this."
         )
     options = Options(**options)
-    if len(models) > 1 and options.get("seed") is None:
+    if len(programs) > 1 and options.get("seed") is None:
         options["seed"] = int(torch.randint(2**31, ()))  # that all simulate the same units
     answers: list[Estimate] = []
-    for i, each in enumerate(models):
+    for i, program in enumerate(programs):
         if noise:
             options["evidence"] = noise[i]
         if i:
             options["require_support"] = False  # the fit to all data was asked
         with seeded(options.get("seed")), torch.no_grad(), unheard() if answers else nullcontext():
-            answers.append(answer(Question(verb.__name__, inspect_model(each), **options)))
-    return answers[0] if len(models) == 1 else doubted(answers[0], answers[1:])
+            answers.append(answer(Question(verb.__name__, program, **options)))
+    return answers[0] if len(programs) == 1 else doubted(answers[0], answers[1:])
 
 
 def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
@@ -285,6 +287,7 @@ def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
         Probability.
     """
     scale, values = whole.scale, torch.stack([_at(whole.labels, part) for part in refits])
+    check_scaled(scale, values)
     half = student(whole.level, len(refits)) * scale.line(values).std(0)
     if whole.doubt.simulation:
         error = scale.slope(whole.value) * whole.standard_error

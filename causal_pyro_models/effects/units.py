@@ -13,8 +13,8 @@ import torch
 
 from causal_pyro_models.effects.outcomes import Outcome, check_outcome, shown
 from causal_pyro_models.effects.support import support_of_worlds
-from causal_pyro_models.errors import CausalError, ModelError, QueryError
-from causal_pyro_models.estimate import Scale, Support
+from causal_pyro_models.errors import CausalError, EvidenceError, ModelError, QueryError
+from causal_pyro_models.estimate import DIFFERENCE, LINE, Scale, Support
 from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program
@@ -69,6 +69,7 @@ class Means:
         at, slope = torch.func.jvp(effect, (centre.expand_as(self.values).contiguous(),), (self.values - centre,))[:2]
         square = (_aligned(weights, slope) * slope).square().sum(0)
         error = (square * count / (count - 1)).sqrt() * self.inflation
+        check_scaled(scale, at[0])
         return (
             at[0],
             error,
@@ -78,6 +79,24 @@ class Means:
 
     def _draws(self, effects: torch.Tensor) -> Draws:
         return Draws({"": effects}, {"": 0}, len(effects), self.log_weights)
+
+
+def scale_of(outcomes: torch.Tensor) -> Scale:
+    """The natural scale of a difference of mean outcomes: of probabilities where they happen or do not."""
+    return DIFFERENCE if bool(((outcomes == 0) | (outcomes == 1)).all()) else LINE
+
+
+def check_scaled(scale: Scale, values: torch.Tensor) -> None:
+    """Refuse a ratio of zero, whose interval on the log scale is none.
+
+    Raises:
+        EvidenceError: there is one.
+    """
+    if not bool(torch.isfinite(scale.line(values)).all()):
+        raise EvidenceError(
+            "the ratio is 0, or infinite, in the simulated units, so that it has no interval: raise num_samples, or "
+            "see ate instead."
+        )
 
 
 def _aligned(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

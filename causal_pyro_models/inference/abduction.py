@@ -120,7 +120,7 @@ def abducted_by_all(program: Program, evidence: Any, method: Method | Guide | No
 
     Of a model with refits each has its share of the draws; the evidence on units does not tell between them.
     """
-    others = refits(program.model)
+    others = refits(program)
     if not others:
         return abducted(program, evidence, method, num_samples)
     if num_samples is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -140,7 +140,7 @@ class Draws(Mapping[str, torch.Tensor]):
         leaves open; of a discrete site the quantiles of all.
         """
         level = checked_level(level)
-        if self.parts and self[name].is_floating_point():
+        if self.parts and not all(_is_whole(part.sites[name]) for part in self.parts):
             return self._doubted(name, level)
         return self.quantile(name, (1 - level) / 2), self.quantile(name, (1 + level) / 2)
 
@@ -298,26 +298,34 @@ def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
     log_weights = None
     if any(part.log_weights is not None for part in refits):
         shares = [part.shares().log() + math.log(n / sum(counts)) for part, n in zip(refits, counts, strict=True)]
-        log_weights = torch.cat(shares)
-    known = all(part.ess is not None for part in refits)
+        units = max(share.shape[1] if share.dim() > 1 else 1 for share in shares)
+        each = any(share.dim() > 1 for share in shares)
+        log_weights = torch.cat([_by_unit(share, units) if each else share for share in shares])
+    sizes, ks = [part.ess for part in refits], [part.pareto_k for part in refits]
     return {
         "sites": {name: torch.cat([_rows(part, part.sites[name]) for part in refits]) for name in refits[0]},
         "event_dims": refits[0].event_dims,
         "num_draws": sum(counts),
         "log_weights": log_weights,
-        "ess": torch.stack([part.ess for part in refits if part.ess is not None]).sum(0) if known else None,
-        "pareto_k": None if refits[0].pareto_k is None else torch.stack([_k(part) for part in refits]).amax(0),
+        "ess": None if any(size is None for size in sizes) else reduce(torch.add, cast("list[torch.Tensor]", sizes)),
+        "pareto_k": reduce(torch.maximum, known) if (known := [k for k in ks if k is not None]) else None,
         "parts": (whole, *refits),
     }
+
+
+def _by_unit(share: torch.Tensor, units: int) -> torch.Tensor:
+    """Weights ``(draws, units)``, the same for all units where there is one for each draw."""
+    return share if share.dim() > 1 else share[:, None].expand(-1, units)
+
+
+def _is_whole(value: torch.Tensor) -> bool:
+    """Whether values are those of a discrete site."""
+    return not value.is_floating_point() or bool((value == value.round()).all())
 
 
 def _rows(part: Draws, value: torch.Tensor) -> torch.Tensor:
     """Values with a dimension for draws."""
     return value[None] if part.num_draws is None else value
-
-
-def _k(part: Draws) -> torch.Tensor:
-    return torch.zeros(()) if part.pareto_k is None else part.pareto_k
 
 
 @dataclass(frozen=True, eq=False, repr=False)

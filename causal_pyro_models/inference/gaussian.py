@@ -23,6 +23,8 @@ SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the random points at which the form is 
 RUNS = 10  # they come in, so that a branch which a whole run takes together shows
 POINTS = 4  # at each of them, about the origin and about the posterior mean
 TOLERANCE = 2e-4  # of density and gradient there, by their size
+APART = 0.02  # of the gradient in each direction by itself, in units of its spread
+ROUNDING = 1e-4  # of the largest of these, that another may be off by
 
 
 def normal_posterior(conditioned: Conditioned, draws: int) -> Posterior | None:
@@ -162,7 +164,15 @@ class Quadratic:
         reach = self.slope.abs().amax(-1) + bend.abs().amax(-1) + 1.0
         steep = (slope - self.slope - bend).abs().amax(-1) <= TOLERANCE * reach
         level = (value - self.value - rise).abs() <= TOLERANCE * (1 + self.value.abs() + rise.abs())
-        return bool((steep & level).all())
+        left, own = (self._whitened(part) for part in (slope - self.slope - bend, self.slope + bend))
+        rounding = ROUNDING * own.abs().amax(-1, keepdim=True)  # of directions that are known much better
+        each = left.abs() <= APART * (1 + own.abs()) + rounding
+        return bool((steep & level).all() and each.all())
+
+    def _whitened(self, gradient: torch.Tensor) -> torch.Tensor:
+        """A gradient in directions that have a standard normal law."""
+        found: torch.Tensor = torch.linalg.solve_triangular(self.factor, gradient[..., None], upper=False)
+        return found[..., 0]
 
 
 def _is_real(support: object) -> bool:

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
 from causal_pyro_models.errors import QueryError
+from causal_pyro_models.inference.program import Program
+from causal_pyro_models.models.stand_in import WithStandIns
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import Handled, Model
 
 Learned = TypeVar("Learned", bound=StructuralCausalModel)
 
 
-def refits(model: Model) -> tuple[Model, ...]:
-    """The refits of a model to random halves of its data, under the interventions that it is under; none by default.
+def refits(program: Program) -> tuple[Model, ...]:
+    """The refits of a program to random halves of the data: itself, with a refit in the place of each learned model.
+
+    There are none where a learned model has none. Several learned models were refitted each by itself; there are as
+    many refits as the one with the fewest has.
 
     Example:
         >>> from causal_pyro_models import CausalFlow, CausalGraph, fit, intervene
+        >>> from causal_pyro_models.inference.program import inspect_model
         >>> flow = CausalFlow(CausalGraph(["X"], []), {"X": 1})
         >>> _ = fit(flow, {"X": torch.linspace(-1, 1, 100)}, refits=3, seed=0, progress=False)
-        >>> len(refits(flow)), len(refits(intervene(flow, {"X": 0.0})))
-        (3, 3)
+        >>> [len(refits(inspect_model(model))) for model in (flow, intervene(flow, {"X": 0.0}), lambda: flow())]
+        [3, 3, 3]
     """
-    if not isinstance(model, Handled):
-        return tuple(getattr(model, "refits", ()))
-    return tuple(_around(model, refit) for refit in refits(model.model))
+    learned = [cast(StructuralCausalModel, model) for model in program.learned]
+    if learned == [program.model]:
+        return learned[0].refits
+    count = min((len(model.refits) for model in learned), default=0)
+    return tuple(_with({model: model.refits[k] for model in learned}, program.model) for k in range(count))
+
+
+def _with(instead: Mapping[nn.Module, nn.Module], model: Model) -> Model:
+    """A model with others in the place of learned ones; under handlers, and by its refit itself where it is one."""
+    if isinstance(model, Handled):
+        twin = copy.copy(model)
+        twin.__dict__["_modules"] = dict(model._modules)
+        twin.model = _with(instead, model.model)
+        return twin
+    if isinstance(model, nn.Module) and model in instead:
+        return instead[model]
+    return WithStandIns(model, instead)
 
 
 def alone(model: Learned) -> Learned:
@@ -37,20 +58,15 @@ def alone(model: Learned) -> Learned:
     return twin
 
 
-def _around(handled: Handled, model: Model) -> Handled:
-    """The same handler around another model."""
-    twin = copy.copy(handled)
-    twin.__dict__["_modules"] = dict(handled._modules)
-    twin.model = model
-    return twin
-
-
-def fitted(model: Model) -> str:
-    """The class of a model that was learned from data; empty for a program as it was written."""
-    while isinstance(model, Handled):
-        model = model.model
-    learned = isinstance(model, nn.Module) and any(True for _ in model.parameters())
-    return type(model).__name__ if learned else ""
+def fitted(program: Program) -> str:
+    """The class of the models that a program learned from data; empty for a program as it was written."""
+    names = [type(model).__name__ for model in program.learned if any(True for _ in model.parameters())]
+    inner = program.model
+    while isinstance(inner, Handled):
+        inner = inner.model
+    if not names and isinstance(inner, nn.Module) and any(True for _ in inner.parameters()):
+        names = [type(inner).__name__]
+    return " and ".join(dict.fromkeys(names))
 
 
 def shared(draws: int, refits: int) -> list[int]:

@@ -163,7 +163,7 @@ def predict_by_all(program: Program, noise: Noise, do: Mapping[str, Mapping[str,
     """
     if not noise.parts:
         return predict(program, noise, do)
-    programs = [program, *map(inspect_model, refits(program.model))]
+    programs = [program, *map(inspect_model, refits(program))]
     if len(programs) != len(noise.parts):
         raise AbductionError(
             f"the noise given was abducted from a model with {len(noise.parts) - 1} refits, and this one has "

@@ -99,7 +99,12 @@ def _held(event: Event, world: Draws) -> torch.Tensor:
 
 
 def _equal(values: torch.Tensor, value: Any, event_dim: int) -> torch.Tensor:
-    same = values == as_numbers(value).to(values.device)
+    try:
+        same = values == as_numbers(value).to(values.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise QueryError(
+            f"the value of an event must be a number, the code of a category, got {value!r:.80}."
+        ) from None
     return same.reshape(*same.shape[: same.dim() - event_dim], -1).all(-1) if event_dim else same
 
 

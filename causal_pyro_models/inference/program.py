@@ -14,6 +14,7 @@ from pyro.poutine.util import site_is_factor
 from torch.distributions.constraints import Constraint
 
 from causal_pyro_models.errors import CausalError, ModelError
+from causal_pyro_models.models.stand_in import noted
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
@@ -76,6 +77,7 @@ class Program:
         plated: whether the model declares its own plates.
         subsampled: its plates that hold a part of their units only.
         observed: its sites that are observed in the model itself, and its factors.
+        learned: the models of a graph that it is, or that it calls.
     """
 
     model: Model
@@ -84,6 +86,7 @@ class Program:
     plated: bool
     subsampled: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
+    learned: tuple[torch.nn.Module, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -188,7 +191,7 @@ def inspect_model(model: Model) -> Program:
     """
     check_callable(model)
     _check_arguments(model)
-    with seeded(0), torch.no_grad():
+    with seeded(0), torch.no_grad(), noted() as learned:
         trace = traced(model)
     nodes = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
     if not nodes:
@@ -201,7 +204,7 @@ def inspect_model(model: Model) -> Program:
     subsampled = dict.fromkeys(frame.name for frame in frames if frame.full_size not in (None, frame.size))
     factors = [name for name, site in trace.nodes.items() if site["type"] == "sample" and site_is_factor(site)]
     observed = (*(name for name, site in sites.items() if site.observed), *factors)
-    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled), observed)
+    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled), observed, tuple(learned))
 
 
 def _site(site: Any) -> Site:

@@ -15,7 +15,7 @@ from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.program import Program
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.models.support import DataSupport, nearest, outside, support_of
-from causal_pyro_models.scm.sites import Handled, Model
+from causal_pyro_models.scm.sites import Handled
 
 UNITS = 1_000  # of a world, that are looked at
 GLANCE = 20  # of a world that nobody asked the support of
@@ -23,18 +23,20 @@ STRIKING = 0.1  # share of these that is worth a warning; by chance one world in
 GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
-def learned(model: Model) -> tuple[StructuralCausalModel | None, set[str]]:
-    """The learned model inside a model, and the variables that are set in it; None where there is none."""
+def learned(program: Program) -> tuple[StructuralCausalModel | None, set[str]]:
+    """The learned model of a program, and the variables that are set in it; None where there is not exactly one."""
     actions: set[str] = set()
+    model = program.model
     while isinstance(model, Handled):
         actions |= set(getattr(model, "do", ()))
         model = model.model
-    return (model if isinstance(model, StructuralCausalModel) else None), actions
+    found = program.learned
+    return (found[0] if len(found) == 1 and isinstance(found[0], StructuralCausalModel) else None), actions
 
 
 def learned_support(program: Program) -> DataSupport | None:
     """Where the data are that a program was learned from; None where it was not."""
-    model, _ = learned(program.model)
+    model, _ = learned(program)
     return None if model is None else support_of(model)
 
 
@@ -51,7 +53,7 @@ def support_of_world(
         units: how many draws of units are looked at, evenly spread.
         density: see ``models.support.outside``.
     """
-    model, inner = learned(program.model)
+    model, inner = learned(program)
     if model is None or support_of(model) is None:
         return None
     do = [name for name in model.variables if name in inner or name in do]

@@ -24,6 +24,7 @@ from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.node import Node
 from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.scales import Scales
+from causal_pyro_models.models.stand_in import running
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import noise_name, role
 from causal_pyro_models.validation import checked_count
@@ -126,6 +127,8 @@ class StructuralCausalModel(nn.Module):
         Args:
             held: values of variables whose nodes are not to be run.
         """
+        if (instead := running(self)) is not self:
+            return cast(StructuralCausalModel, instead).forward(held)
         held = held or {}
         values = {name: confounder(name) for name, confounder in self.confounders.items()}
         for name in self.graph.topological_order:

@@ -152,10 +152,11 @@ def nearest(model: StructuralCausalModel, values: Values, do: Collection[str]) -
                 low, high, spread = part.low[column], part.high[column], part.spread[column]
                 beyond = given[(given < low) | (given > high)]
                 if len(beyond):
-                    ends = torch.stack([beyond[0].clamp(low, high), beyond[0].clamp(low, high) + spread])
+                    end = beyond.median().clamp(low, high)
+                    ends = torch.stack([end, end + spread])
                     ends = model.scales.unscaled({name: ends.exp() if isinstance(kind, Positive) else ends})[name]
-                    end, further = ends.tolist()
-                    found[name] = round(end, 1 - math.floor(math.log10(abs(further - end) or 1.0)))
+                    shown, further = ends.tolist()
+                    found[name] = round(shown, 1 - math.floor(math.log10(abs(further - shown) or 1.0)))
     return found
 
 

@@ -129,6 +129,11 @@ def fit(
         if checkpoint is not None:
             of = {"data": digest(batch), "pairs": "".join(map(digest, twins)), "model": outline(module)}
             file = Checkpoint(checkpoint, {**of, **settings, "seed": seed})
+        if refits and len(batch) < 2 * MIN_ROWS:
+            raise DataError(
+                f"{len(batch)} rows are too few to fit to random halves of them: at least {2 * MIN_ROWS} are needed, "
+                f"or refits=0."
+            )
         training = _Training(settings, _Run(patience, progress, callbacks, file))
         _set_refits(module, ())
         result = training(module, batch, twins)

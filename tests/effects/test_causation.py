@@ -124,7 +124,7 @@ def test_among_observed_units():
     data = {"X": [1.0, 1.0, 0.0, 0.0], "Y": [1.0, 0.0, 1.0, 0.0]}
     estimate = pn(model, ARMS, "Y", evidence=data, num_samples=20_000, seed=0)
     assert float(estimate.value) == pytest.approx(0.75, abs=4.9 * (0.75 * 0.25 / 20_000) ** 0.5)
-    assert contained(estimate)
+    assert estimate.bounds is None  # four units are no population
 
 
 def test_with_parameters_to_learn():
@@ -137,7 +137,7 @@ def test_with_parameters_to_learn():
     x = (torch.arange(40) % 2).float()
     data = {"X": x, "Y": (torch.arange(40) % 4 == 1).float()}
     estimate = pn(model, ARMS, "Y", evidence=data, method=ImportanceSampling(), num_samples=2_000, seed=0)
-    assert 0.6 < float(estimate.value) < 0.95 and float(estimate.standard_error) > 0 and contained(estimate)
+    assert 0.6 < float(estimate.value) < 0.95 and float(estimate.standard_error) > 0 and estimate.bounds is None
     assert estimate.draws.shape == (2_000,)
 
 

@@ -1,5 +1,8 @@
 """Intervals of models with refits cover the truth as often as they say, and say what they hold."""
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,8 @@ from scipy.stats import binom, t
 from causal_pyro_models import CausalFlow, CausalGraph, abduct, ate, dose_response, fit, intervene, ite, pns, risk_ratio
 from causal_pyro_models.data import Binary, Continuous
 from causal_pyro_models.effects.question import doubted
-from causal_pyro_models.errors import AbductionError
-from causal_pyro_models.estimate import LINE, LOG, LOGIT, Doubt, Estimate
+from causal_pyro_models.errors import AbductionError, EvidenceError
+from causal_pyro_models.estimate import DIFFERENCE, LINE, LOG, LOGIT, Doubt, Estimate
 from tests.cli.command import linear
 
 CHAIN = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "Y")])
@@ -188,3 +191,55 @@ def test_noise_of_all_is_asked_of_all(models):
     assert found.doubt.refits == 4 and found.draws.shape == (4,)
     with pytest.raises(AbductionError, match=r"0 refits.*4"):
         ate(models[4], ARMS, "Y", evidence=abduct(models[0], units, num_samples=10, seed=0))
+
+
+@pytest.mark.parametrize("wrapped", [lambda m: functools.partial(m), lambda m: lambda: m(), lambda m: copy.deepcopy(m)])
+def test_a_learned_model_inside_of_a_program_keeps_its_doubt(models, wrapped):
+    """Whatever calls it: refits run in its place, and without any the answer says so."""
+    for refits, model in models.items():
+        plain, inside = (ate(m, ARMS, "Y", num_samples=500, seed=0) for m in (model, wrapped(model)))
+        assert inside.doubt == plain.doubt and inside.doubt.refits == refits
+        torch.testing.assert_close(torch.stack(inside.interval), torch.stack(plain.interval))
+
+
+def test_refits_simulate_the_same_units_where_no_seed_is_given(models):
+    """Refits that are copies of one model agree to the last bit, though units are drawn anew."""
+    model = copy.deepcopy(models[4])
+    model.refits = tuple(copy.deepcopy(models[0]) for _ in range(3))
+    found = ate(model, ARMS, "Y", num_samples=200)
+    assert float(found.draws.std()) == 0.0
+
+
+def test_support_is_required_of_the_fit_to_all_data_alone(models):
+    assert models[4].refits[0].support is None
+    found = ate(models[4], ARMS, "Y", num_samples=200, seed=0, require_support=True)
+    assert found.doubt.refits == 4
+
+
+def test_differences_of_probabilities_keep_within_their_range(models):
+    units = {"Z": [0.0, 3.0], "X": [0, 1], "Y": [0, 1]}
+    found = ite(models[4], ARMS, "Y", evidence=units, num_samples=200, seed=0)
+    low, high = found.interval
+    assert bool((low >= -1.0).all()) and bool((high <= 1.0).all())
+    found = doubted(answer(0.9, scale=DIFFERENCE), [answer(v, scale=DIFFERENCE) for v in (0.2, 0.9, -0.4)])
+    assert [float(end) for end in found.interval] == [-1.0, 1.0]
+
+
+def test_a_ratio_of_zero_has_no_interval():
+    with pytest.raises(EvidenceError, match="ratio is 0"):
+        doubted(answer(0.5, scale=LOG), [answer(v, scale=LOG) for v in (0.5, 0.0)])
+
+
+def test_units_have_no_bounds_of_a_population(models):
+    units = {"Z": [0.0, 1.0], "X": [1, 1], "Y": [1, 1]}
+    assert pns(models[4], ARMS, "Y", evidence=units, num_samples=200, seed=0).bounds is None
+    assert pns(models[4], ARMS, "Y", num_samples=200, seed=0).bounds is not None
+
+
+def test_labels_have_as_many_digits_as_tell_them_apart():
+    two = torch.zeros(2)
+    close = Estimate("e", two, two, (two, two), over="X", labels=(100_000_000.0, 100_000_001.0))
+    assert "X = 100000000:" in repr(close) and "X = 100000001:" in repr(close)
+    assert "X = 0.5:" in repr(Estimate("e", two, two, (two, two), over="X", labels=(0.5, 1.0)))
+    large = torch.tensor(1e8, dtype=torch.float64)
+    assert repr(Estimate("e", large, torch.tensor(0.05), (large, large))).startswith("e = 100000000.000 ± 0.050")

@@ -138,3 +138,31 @@ def test_a_method_that_is_given_is_used():
 
     assert abduct(model, {"X": [1.0]}, ImportanceSampling(), 500, seed=0).log_weights is not None
     assert abduct(model, {"X": [1.0]}, seed=0)["U_Z"].shape == (1_000, 1)
+
+
+@pytest.mark.parametrize("precise", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize(
+    "bend", [lambda z: z + 0.3 * z**2, lambda z: torch.tanh(2 * z), lambda z: z**2, torch.relu], ids=str
+)
+def test_a_part_that_is_known_well_does_not_hide_one_that_is_not_linear(bend, precise):
+    def model():
+        a = pyro.sample("A", dist.Normal(0.0, 1.0))
+        pyro.sample("Y1", dist.Normal(a, precise))
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.sample("Y2", dist.Normal(bend(z), 1.0))
+
+    with pytest.raises(AbductionError, match="pass method"):
+        abduct(model, {"Y1": [1.0], "Y2": [2.0]}, num_samples=10, seed=0)
+
+
+@pytest.mark.parametrize("precise", [1e-1, 1e-2, 1e-3])
+def test_a_part_that_is_known_well_does_not_hinder_a_linear_one(precise):
+    def model():
+        a = pyro.sample("A", dist.Normal(0.0, 1.0))
+        pyro.sample("Y1", dist.Normal(a, precise))
+        z = pyro.sample("Z", dist.Normal(0.5 * a, 1.0))
+        pyro.sample("Y2", dist.Normal(z, 1.0))
+
+    noise = abduct(model, {"Y1": [1.0], "Y2": [2.0]}, num_samples=20_000, seed=0)
+    assert float(noise.mean("U_A")) == pytest.approx(1.0, abs=5 * precise)
+    assert float(noise.mean("U_Z")) == pytest.approx(0.75, abs=0.03)  # (2 - 0.5) / 2, of standard deviation 0.7

@@ -58,12 +58,12 @@ def test_without_a_number_of_draws_there_is_one_of_each_refit(model):
 
 
 def test_mean_and_interval_are_about_the_fit_to_all_data():
-    """Refits that answer 0, 1, 2, 3 and a fit that answers 2: Student's t, against SciPy."""
-    whole, *refits = (Draws({"Y": torch.tensor([value])}, {"Y": 0}) for value in (2.0, 0.0, 1.0, 2.0, 3.0))
+    """Refits that answer 0.5, 1.5, 2.5, 3.5 and a fit that answers 2.5: Student's t, against SciPy."""
+    whole, *refits = (Draws({"Y": torch.tensor([value])}, {"Y": 0}) for value in (2.5, 0.5, 1.5, 2.5, 3.5))
     found = Draws(**mixed(whole, refits))
-    assert found["Y"].flatten().tolist() == [0, 1, 2, 3] and found.mean("Y").item() == 2
+    assert found["Y"].flatten().tolist() == [0.5, 1.5, 2.5, 3.5] and found.mean("Y").item() == 2.5
     sd = np.std([0, 1, 2, 3], ddof=1)
-    np.testing.assert_allclose(np.ravel(found.interval("Y")), t.interval(0.95, 3, loc=2.0, scale=sd), rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(found.interval("Y")), t.interval(0.95, 3, loc=2.5, scale=sd), rtol=1e-6)
     np.testing.assert_allclose(found.std("Y").item(), sd, rtol=1e-6)
 
 
@@ -99,3 +99,35 @@ def test_missing_values_are_imputed_by_every_refit():
     low, high = (float(end[0]) for end in drawn.interval("Y"))
     assert low < 1.0 < high and abs(float(drawn.mean("Y")[0]) - 1.0) < 0.2
     assert list(drawn.table(seed=0)["Y"])[1] == 2.0
+
+
+def part(values, log_weights=None, ess=None, pareto_k=None) -> Draws:
+    return Draws({"Y": values}, {"Y": 0}, len(values), log_weights, ess, pareto_k)
+
+
+def test_weights_and_shares_are_those_of_the_components():
+    """Refits of 1 and 3 draws; the second has weights for each of two units, the first has none."""
+    one = part(torch.zeros(1, 2), None, torch.ones(2), None)
+    weights = torch.tensor([[0.5, 0.2], [0.25, 0.2], [0.25, 0.6]]).log()
+    other = part(torch.ones(3, 2), weights, torch.tensor([2.0, 1.5]), torch.tensor([0.1, 0.9]))
+    found = Draws(**mixed(one, [one, other]))
+    torch.testing.assert_close(found.log_weights.exp(), torch.cat([torch.full((1, 2), 0.25), 0.75 * weights.exp()]))
+    assert found.ess.tolist() == [3.0, 2.5]
+    swapped = Draws(**mixed(one, [other, one]))
+    torch.testing.assert_close(swapped.pareto_k, torch.tensor([0.1, 0.9]))
+
+
+def test_the_noise_of_few_draws_is_no_doubt_of_the_data():
+    """Refits of one law, ten draws each: of 400 units the mean spread between them is under a tenth of that of their
+    means, which is 10 ** -0.5; its standard error is .008."""
+    torch.manual_seed(0)
+    parts = [part(torch.randn(10, 400)) for _ in range(41)]
+    between, _ = Draws(**mixed(parts[0], parts[1:]))._between("Y")
+    assert float(between.square().mean()) ** 0.5 < 0.15 < 10**-0.5
+
+
+def test_an_interval_of_a_discrete_site_is_of_its_values(model):
+    """Also where its values are floating point."""
+    found = counterfactual(model, UNITS, {"X": 1.0}, num_samples=60, seed=0)
+    for end in found.interval("M"):
+        assert set(end.tolist()) <= {0.0, 1.0}
