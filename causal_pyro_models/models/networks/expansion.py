@@ -25,7 +25,6 @@ from causal_pyro_models.models.networks.ridge import (
 SHARPNESS = (0.5, 4.0)  # of units that look at several features, in their standard deviations
 SHARPNESS_ALONE = (0.5, 8.0)  # of units that look at one
 CORE = 3.0  # standard deviations within which curves see features about as they are
-MAX_BALANCED = 6  # features, of more no slope is found again
 BLOCK = 4096  # units whose hidden layers fit a processor's cache
 MAX_PRODUCTS = 12  # features; of more, products are left to the hidden units
 LINE_PRIOR = 5.0  # standard deviation of the line's coefficients, to 1 of all others
@@ -309,39 +308,7 @@ class Expansion(Standardised):
         smoothed = penalties > 0 and not units
         result = torch.zeros_like(data.moment)
         result[chosen] = again(data.of(chosen), best) if smoothed else best.coefficients
-        if smoothed and 1 < self.width <= MAX_BALANCED:
-            result = self._balanced(data, result, chosen)
         return result, chosen
-
-    def _balanced(self, data: Moments, coefficients: Tensor, taken: Tensor) -> Tensor:
-        """The slope of each feature again, on what other features do not explain of it.
-
-        References:
-            P. Robinson (1988). Root-N-consistent semiparametric regression. Econometrica 56.
-        """
-        start, members = len(self.line), self._members()
-        directions = torch.zeros(len(coefficients), self.width).to(coefficients)
-        for j in range(self.width):
-            others = torch.tensor([c for c in taken.tolist() if c < len(members) and j not in members[c]])
-            places: list[Tensor] = []
-            for group, _ in self.layout.groups:
-                inside = (others >= start + group.start) & (others < start + group.stop)
-                if bool(inside.any()):
-                    places.append(inside.nonzero().squeeze(-1))
-            directions[others, j] = -grouped_ridge(data.explaining(1 + j, others), places).coefficients
-            directions[1 + j, j] = 1.0
-        left = data.moment - data.gram @ coefficients
-        noise = (data.total - coefficients @ (data.moment + left)) / data.units
-        inner = directions.T @ data.gram @ directions
-        inner.diagonal().add_(noise / LINE_PRIOR**2)
-        slopes: Tensor = torch.linalg.solve(inner, directions.T @ left)
-        return coefficients + directions @ slopes
-
-    def _members(self) -> list[tuple[int, ...]]:
-        """The features that each column of line and curves is of."""
-        pairs = [tuple(pair) for pair in self.pairs.T.tolist()]
-        smooth = [features for group, features in self.layout.groups for _ in group]
-        return [(), *((j,) for j in range(self.width)), *pairs, *smooth]
 
 
 def _affine(x: Tensor, weight: Tensor, offset: Tensor) -> Tensor:

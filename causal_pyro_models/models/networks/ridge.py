@@ -59,10 +59,6 @@ class Moments(NamedTuple):
         """Those of some columns."""
         return Moments(self.gram[columns][:, columns], self.moment[columns], self.total, self.units)
 
-    def explaining(self, column: int, by: Tensor) -> Moments:
-        """Those of a column explained by others."""
-        return Moments(self.gram[by][:, by], self.gram[by, column], self.gram[column, column], self.units)
-
 
 class Fit(NamedTuple):
     """Coefficients ``(columns,)``, the evidence for their groups, and the penalty of each coefficient."""
