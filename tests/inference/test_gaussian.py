@@ -142,7 +142,9 @@ def test_a_method_that_is_given_is_used():
 
 @pytest.mark.parametrize("precise", [1e-2, 1e-3, 1e-4])
 @pytest.mark.parametrize(
-    "bend", [lambda z: z + 0.3 * z**2, lambda z: torch.tanh(2 * z), lambda z: z**2, torch.relu], ids=str
+    "bend",
+    [lambda z: z + 0.3 * z**2, lambda z: torch.tanh(2 * z), lambda z: z**2, torch.relu],
+    ids=["bent", "bounded", "square", "relu"],
 )
 def test_a_part_that_is_known_well_does_not_hide_one_that_is_not_linear(bend, precise):
     def model():
