@@ -220,3 +220,41 @@ def test_units_whose_states_bear_on_each_other_are_not_summed_apart():
 
     with pytest.raises(AbductionError, match="bears on"):
         abduct(model, {"y": torch.tensor([2.0, 2.0])})
+
+
+def test_what_units_share_is_part_of_the_density():
+    """A reading M of the level that all share counts as much as the units' own values: against a grid of the level."""
+    y, m = torch.tensor([0.2, 3.1, 2.7, -0.4]), 1.5
+
+    def model():
+        level = pyro.sample("level", dist.Normal(0.0, 1.0))
+        pyro.sample("M", dist.Normal(level, 0.3))
+        with pyro.plate("units", 4):
+            k = pyro.sample("k", dist.Bernoulli(0.5))
+            pyro.sample("Y", dist.Normal(level + 3.0 * k, 0.5))
+
+    grid = np.linspace(-6, 6, 20_001)
+    each = [stats.norm.logpdf(float(v), grid[:, None] + [0.0, 3.0], 0.5) for v in y]
+    density = stats.norm.logpdf(grid) + stats.norm.logpdf(m, grid, 0.3)
+    density = density + sum(np.logaddexp(*part.T) - np.log(2) for part in each)
+    share = np.exp(density - density.max())
+    mean = float((share * grid).sum() / share.sum())
+    sd = float(np.sqrt((share * (grid - mean) ** 2).sum() / share.sum()))
+    noise = abduct(model, {"Y": y, "M": m}, ImportanceSampling(), num_samples=20_000, seed=0)
+    weights = noise.shares().reshape(-1)
+    found = float((weights * noise.parameters["level"].reshape(-1)).sum())
+    assert abs(found - mean) < 4 * sd / float(noise.ess.min()) ** 0.5
+
+
+def test_thousands_of_joint_states_are_summed():
+    """Twelve causes, 4,096 joint states: P(all absent | Y = 0) of a noisy-or is the prior's."""
+
+    def model():
+        parts = [pyro.sample(f"B{i}", dist.Bernoulli(0.1)) for i in range(12)]
+        total = sum(parts[1:], parts[0])
+        pyro.sample("Y", dist.Bernoulli(1 - 0.5**total))
+
+    event = {f"B{i}": 0 for i in range(12)}
+    none = 0.9**12
+    wanted = none / (0.9 + 0.1 * 0.5) ** 12
+    assert float(probability(model, event, {"Y": 0.0})) == pytest.approx(wanted, rel=1e-5)
