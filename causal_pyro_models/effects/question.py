@@ -249,7 +249,8 @@ def asked(
         QueryError: an option that there is not, or of a value that it cannot have.
     """
     _check_known(verb, options)
-    programs = [inspect_model(model)]
+    with seeded(options.get("seed")):  # which is refused before anything runs
+        programs = [inspect_model(model)]
     programs += map(inspect_model, refits(programs[0]))
     evidence = options.get("evidence")
     noise = evidence.parts if isinstance(evidence, Noise) else ()
