@@ -26,7 +26,7 @@ from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.stand_in import running
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
-from causal_pyro_models.scm.sites import noise_name, role
+from causal_pyro_models.scm.sites import Telling, noise_name, role
 from causal_pyro_models.validation import checked_count
 
 ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
@@ -130,13 +130,14 @@ class StructuralCausalModel(nn.Module):
         if (instead := running(self)) is not self:
             return cast(StructuralCausalModel, instead).forward(held)
         held = held or {}
-        values = {name: confounder(name) for name, confounder in self.confounders.items()}
-        for name in self.graph.topological_order:
-            if name in held:
-                event_dim = len(self.variables[name].event_shape)
-                values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
-            else:
-                values[name] = self._sampled(name, values)
+        with Telling(self.variables):
+            values = {name: confounder(name) for name, confounder in self.confounders.items()}
+            for name in self.graph.topological_order:
+                if name in held:
+                    event_dim = len(self.variables[name].event_shape)
+                    values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
+                else:
+                    values[name] = self._sampled(name, values)
         return values
 
     def guide(self, evidence: Values) -> None:

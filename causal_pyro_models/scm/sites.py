@@ -1,6 +1,6 @@
 """What a sample site is to this package: its role, its support, the type of its values; and models under handlers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,22 @@ def check_callable(model: Any) -> None:
         )
     if not callable(model):
         raise ModelError(f"a model is a callable with Pyro primitives inside, got {type(model).__name__}.")
+
+
+class Telling(Messenger):
+    """Says at each site of some variables what kind of variable it is, for the handlers around it.
+
+    Args:
+        variables: the kinds, by the name of the site.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.variables = variables
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.variables:
+            msg["infer"] = {**msg["infer"], "variable": self.variables[msg["name"]]}
 
 
 class Handled(nn.Module):

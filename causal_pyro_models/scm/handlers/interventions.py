@@ -13,6 +13,7 @@ from pyro.poutine.do_messenger import DoMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
+from causal_pyro_models.data.coded import in_codes, labelled
 from causal_pyro_models.errors import CausalError, InterventionError
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import (
@@ -127,9 +128,10 @@ class Intervene(DoMessenger):
                 return
             value = self.drawn[key]
         elif callable(value):
-            value = _called(name, value, self._natural(msg))
+            value = _called(name, value, labelled(self._natural(msg), msg["infer"].get("variable"), name))
         elif msg["is_observed"] and not is_deterministic(msg):
             self._natural(msg)
+        value = in_codes(name, value, msg["infer"].get("variable"), InterventionError)
         x = _as_value(name, value, fn, in_plate=bool(msg["cond_indep_stack"]))
         self._values[name] = x
         infer["_deterministic"] = True
@@ -170,7 +172,7 @@ def checked_do(do: Mapping[str, Intervention], what: str = "do") -> dict[str, In
     for name, value in do.items():
         if not isinstance(name, str):
             raise InterventionError(f"the name of an intervened site must be a string, got {name!r:.80}.")
-        if value is None or isinstance(value, str):
+        if value is None:
             raise InterventionError(
                 f"site {name!r} cannot be set to {value!r:.80}: give a number, a tensor, a function of the natural "
                 f"value, a distribution, or potential(...)."
@@ -217,7 +219,8 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
         x = as_numbers(value, device)
     except (TypeError, ValueError, RuntimeError):
         raise InterventionError(
-            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a dense tensor."
+            f"the intervention on site {name!r} came to {type(value).__name__} {value!r:.80}, expected a "
+            f"number or a dense tensor, or a label where the site has some (infer={{'variable': ...}})."
         ) from None
     cast = x if x.is_complex() else x.to(dtype)
     if x.is_complex() or not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
@@ -347,9 +350,10 @@ def intervene(model: Model | None = None, do: Mapping[str, Intervention] | None 
     second intervention on a site replaces the first (a function composes with it), a name that no site has is an
     error, and a module keeps its parameters.
 
-    A site may be set to a number or tensor that broadcasts over units; a function of its natural value (shift and
-    soft interventions); a distribution (stochastic intervention); or ``potential(name, do)``, the value of a variable
-    in another world (nested counterfactuals).
+    A site may be set to a number or tensor that broadcasts over units; to a label of its variable, where that has some
+    (``infer={"variable": Binary(("no", "yes"))}`` at the site of a program; a tensor holds their codes); a function of
+    its natural value (shift and soft interventions); a distribution (stochastic intervention); or ``potential(name,
+    do)``, the value of a variable in another world (nested counterfactuals).
 
     Args:
         model: a callable with Pyro primitives; left out, the handler itself comes back, as a context manager.
