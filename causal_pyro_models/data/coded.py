@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class Coded(Tensor):
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.unbind(0))
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"labelled({np.array2string(self.numpy(), separator=', ')})"
 
     __hash__ = Tensor.__hash__
@@ -152,12 +152,16 @@ def labelled(value: Tensor, variable: object, name: str = "values") -> Tensor:
         name: of the variable, for messages.
     """
     if not isinstance(variable, Labelled) or are_codes(variable.labels):
-        return cast(Tensor, codes(value))
+        return codes(value)
     found = codes(value).as_subclass(Coded)
     found.variable, found.site = variable, name
     return cast(Tensor, found)
 
 
+@overload
+def codes(value: Tensor) -> Tensor: ...
+@overload
+def codes(value: Any) -> Any: ...
 def codes(value: Any) -> Any:
     """A tensor as a plain one, anything else as it is."""
     return value.codes if isinstance(value, Coded) else value
@@ -191,6 +195,12 @@ def in_codes(name: str, value: Any, variable: object, error: type[CausalError]) 
     return found.double() if isinstance(variable, Binary) else found
 
 
+def as_labels(value: Tensor, variable: object) -> list[Any]:
+    """Values as a list, of labels where the variable has some."""
+    found: list[Any] = (variable.decode(codes(value)) if isinstance(variable, Labelled) else codes(value)).tolist()
+    return found
+
+
 def has_mean(variable: object) -> bool:
     """Whether a mean of a variable says something: it is no category, and its labels are numbers if it has any."""
     return not isinstance(variable, Labelled) or (
@@ -210,7 +220,7 @@ def as_numbers(name: str, value: Tensor, variable: object) -> Tensor:
         QueryError: the variable is nominal, or its levels are no numbers.
     """
     if not isinstance(variable, Labelled):
-        return cast(Tensor, codes(value))
+        return codes(value)
     if not has_mean(variable):
         raise no_mean(name, variable)
     known = labelled(value, variable)

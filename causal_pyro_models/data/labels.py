@@ -65,6 +65,15 @@ def as_array(values: Any) -> Column:
     return array
 
 
+def missing_in(array: Column) -> Column:
+    """Where an array holds NaN, None, NaT or another mark of a missing value."""
+    if array.dtype.kind in "biu":
+        return np.zeros(array.shape, dtype=bool)
+    import pandas as pd
+
+    return np.asarray(pd.isna(array))
+
+
 def coded(name: str, column: Column, labels: tuple[Label, ...], error: type[CausalError] = DataError) -> Tensor:
     """Labels as their codes, int64, in the shape of the array.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from causal_pyro_models.data.labels import Column
+from causal_pyro_models.data.labels import Column, as_array, missing_in
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Ordinal, Variable
 from causal_pyro_models.errors import DataError, unknown_variable
 
@@ -76,17 +76,13 @@ def read(name: str, columns: Mapping[str, Any], event_shape: tuple[int, ...] = (
         DataError: the column is no array of this shape.
         UnknownVariableError: there is no such column.
     """
-    import pandas as pd
-
     if name not in columns:
         raise unknown_variable(name, columns, "column")
     column = columns[name]
     if isinstance(column, Tensor):
         column = column.detach().cpu()
     try:
-        array = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
-        if isinstance(column, list | tuple) and array.dtype.kind in "US":  # numbers among labels stay numbers
-            array = np.asarray(column, dtype=object)
+        array = as_array(column)
         if event_shape and array.dtype == object and array.ndim == 1:  # a list in every row
             array = np.stack([np.full(event_shape, np.nan) if row is None else np.asarray(row) for row in array])
     except ValueError as error:
@@ -94,10 +90,10 @@ def read(name: str, columns: Mapping[str, Any], event_shape: tuple[int, ...] = (
     if array.ndim == 0 or array.shape[1:] != event_shape:
         one = f"an array {event_shape} for each unit" if event_shape else "one number or label per unit"
         raise DataError(f"column {name!r} must hold {one}, got shape {array.shape}.")
-    missing = pd.isna(array)
+    missing = missing_in(array)
     if isinstance(column, np.ma.MaskedArray):
         missing |= np.ma.getmaskarray(column)
-    return array, missing.any(tuple(range(1, missing.ndim)))
+    return array, np.asarray(missing.any(tuple(range(1, missing.ndim))))
 
 
 def check_lengths(values: Mapping[str, Sized]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from causal_pyro_models.data.coded import as_labels
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
@@ -73,7 +74,7 @@ def enumerated(program: Program, names: Sequence[str]) -> JointTable:
     states, codes = {}, []
     for name in names:
         levels, code = np.unique(values[name], return_inverse=True)
-        states[name] = levels.tolist()
+        states[name] = as_labels(torch.as_tensor(levels), program.sites[name].variable)
         codes.append(code)
     table = np.zeros([len(states[name]) for name in names])
     np.add.at(table, tuple(codes), law / law.sum())

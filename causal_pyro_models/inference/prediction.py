@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted_by_all
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds, mixed
@@ -56,7 +57,8 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
         program = inspect_model(model)
         draws = num_samples if program.plated else None
         trace = traced(program.batched(num_samples, draws))
-    return Draws(*_values(program, trace, draws, lambda site: role(site) != "natural"), draws)
+    values, event_dims, kinds = _values(program, trace, draws, lambda site: role(site) != "natural")
+    return Draws(values, event_dims, draws, kinds=kinds)
 
 
 def worlds(
@@ -198,8 +200,9 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
             _check_parameters(
                 program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
             )
-        values = _values(program, trace, noise.num_draws, is_variable)
-        result[name] = Draws(*values, noise.num_draws, noise.log_weights, noise.ess, noise.pareto_k)
+        values, event_dims, kinds = _values(program, trace, noise.num_draws, is_variable)
+        quality = noise.log_weights, noise.ess, noise.pareto_k
+        result[name] = Draws(values, event_dims, noise.num_draws, *quality, kinds=kinds)
     return Worlds(result, noise)
 
 
@@ -208,8 +211,9 @@ def _by_draw(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> 
     for name, value in do.items():
         if isinstance(value, Potential) and _by_draw(program, noise, value.do):
             return True
-        events = program.sites[name].place.event_dim if name in program.sites else 0
-        if isinstance(value, torch.Tensor) and value.dim() > events + program.nesting and len(value) == noise.num_draws:
+        place = program.sites[name].place if name in program.sites else None
+        dims = 0 if place is None else place.event_dim + (len(place.plates) if program.plated else 1)
+        if isinstance(value, torch.Tensor) and value.dim() > dims and len(value) == noise.num_draws:
             return True
     return False
 
@@ -239,10 +243,13 @@ def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[st
 
 def _values(
     program: Program, trace: Any, draws: int | None, chosen: Callable[[Any], bool]
-) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-    values, event_dims = {}, {}
+) -> tuple[dict[str, torch.Tensor], dict[str, int], dict[str, Variable]]:
+    """Of the chosen sites of a trace the values, how many dimensions an event has, and the kinds that they say."""
+    values, event_dims, kinds = {}, {}, {}
     for name, site in trace.nodes.items():
         if site["type"] == "sample" and not is_auxiliary(site) and chosen(site):
             values[name] = program.values(site, draws)
             event_dims[name] = site["fn"].event_dim
-    return values, event_dims
+            if "variable" in site["infer"]:
+                kinds[name] = site["infer"]["variable"]
+    return values, event_dims, kinds

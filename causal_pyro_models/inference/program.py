@@ -232,8 +232,8 @@ def _kind(site: Any) -> Variable | None:
     kind: Variable | None = site["infer"].get("variable")
     if not isinstance(kind, Variable | None):
         raise ModelError(
-            f"site {site['name']!r} has infer={{'variable': {kind!r:.80}}}, expected one of {', '.join(VARIABLES)}, such "
-            f"as Binary(('no', 'yes'))."
+            f"site {site['name']!r} has infer={{'variable': {kind!r:.80}}}, expected one of "
+            f"{', '.join(VARIABLES)}, such as Binary(('no', 'yes'))."
         )
     return kind
 

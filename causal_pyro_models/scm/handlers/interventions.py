@@ -131,7 +131,7 @@ class Intervene(DoMessenger):
             value = _called(name, value, labelled(self._natural(msg), msg["infer"].get("variable"), name))
         elif msg["is_observed"] and not is_deterministic(msg):
             self._natural(msg)
-        value = in_codes(name, value, msg["infer"].get("variable"), InterventionError)
+        value = _in_plates(in_codes(name, value, msg["infer"].get("variable"), InterventionError), msg)
         x = _as_value(name, value, fn, in_plate=bool(msg["cond_indep_stack"]))
         self._values[name] = x
         infer["_deterministic"] = True
@@ -210,6 +210,23 @@ def _policy(name: str, policy: Any, fn: Any) -> Any:
         return policy.expand(torch.broadcast_shapes(policy.batch_shape, fn.batch_shape))
     except RuntimeError:
         raise _does_not_broadcast(name, policy.batch_shape, fn.batch_shape) from None
+
+
+def _in_plates(value: Any, msg: Any) -> Any:
+    """A tensor with a dimension for each plate of its site, as worlds have it, put where these plates have theirs."""
+    dims = sorted(frame.dim for frame in msg["cond_indep_stack"] if frame.vectorized)
+    shape, events = tuple(msg["fn"].batch_shape), msg["fn"].event_dim
+    if not isinstance(value, torch.Tensor) or not dims or len(dims) == -dims[0]:
+        return value
+    batch, event = value.shape[: value.dim() - events], value.shape[value.dim() - events :]
+    for own in (dims, dims[1:]):  # with a dimension for draws, or without
+        sizes = [shape[dim] for dim in own]
+        if own and list(batch[-len(own) :]) == sizes and set(batch[: -len(own)]) <= {1}:
+            full = [1] * -own[0]
+            for dim, size in zip(own, sizes, strict=True):
+                full[dim] = size
+            return value.reshape(*full, *event)
+    return value
 
 
 def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
