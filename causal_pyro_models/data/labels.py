@@ -65,6 +65,17 @@ def as_array(values: Any) -> Column:
     return array
 
 
+def stacked(array: Column, event_shape: tuple[int, ...]) -> Column:
+    """A column with a list in every row as an array ``(units, *event)``; any other as it is.
+
+    Raises:
+        ValueError: the lists are not alike.
+    """
+    if not event_shape or array.dtype != object or array.ndim != 1:
+        return array
+    return np.stack([np.full(event_shape, np.nan) if row is None else np.asarray(row) for row in array])
+
+
 def missing_in(array: Column) -> Column:
     """Where an array holds NaN, None, NaT or another mark of a missing value."""
     if array.dtype.kind in "biu":

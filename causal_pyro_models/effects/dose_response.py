@@ -71,8 +71,9 @@ def _grid(treatment: object, program: Program) -> tuple[str, torch.Tensor]:
     ((name, grid),) = treatment.items()
     if name not in program.sites:
         raise unknown_variable(name, program.sites, "site")
+    grid = in_codes(name, grid, program.sites[name].variable, QueryError)
     try:
-        points: Any = as_numbers(in_codes(name, grid, program.sites[name].variable, QueryError))
+        points: Any = as_numbers(grid)
         points = points if points.is_complex() else points.double()
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(f"the grid of {name!r} must be numbers, got {grid!r:.80}.") from None

@@ -68,9 +68,9 @@ def check_outcome(program: Program, outcome: str | Mapping[str, Any], *worlds: D
 
 def _check_event(name: str, value: object, site: Site) -> None:
     """Refuse an event that can never happen; where parents bear on the support (None), only what is no number."""
-    support = site.support
+    support, code = site.support, in_codes(name, value, site.variable, QueryError)
     try:
-        number = torch.as_tensor(in_codes(name, value, site.variable, QueryError), dtype=torch.float64)
+        number = torch.as_tensor(code, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(f"an event is a site and a number, got {name!r}: {value!r:.80}.") from None
     if number.dim():

@@ -9,9 +9,9 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 
 from causal_pyro_models.data.coded import codes, in_codes
-from causal_pyro_models.data.labels import as_array, missing_in
+from causal_pyro_models.data.labels import as_array, missing_in, stacked
 from causal_pyro_models.data.tables import as_columns
-from causal_pyro_models.errors import DataError, EvidenceError
+from causal_pyro_models.errors import CausalError, DataError, EvidenceError
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.program import Program, Site, traced
 from causal_pyro_models.scm.density import check_possible, check_support, log_density
@@ -167,6 +167,8 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
         )
     try:
         x = as_numbers(_in_codes(name, value, site))
+    except CausalError:
+        raise
     except (TypeError, ValueError, RuntimeError):
         raise EvidenceError(f"evidence on {name!r} must be numbers, one in every place, got {value!r:.80}.") from None
     if x.is_complex():
@@ -180,10 +182,10 @@ def _in_codes(name: str, value: Any, site: Site) -> Any:
     """Labels as their codes, and what is missing in an array as NaN."""
     if isinstance(value, torch.Tensor):
         return in_codes(name, value, site.variable, EvidenceError)
-    array = as_array(value)
+    array = stacked(as_array(value), tuple(site.event_shape))
     absent = missing_in(array)
     if array.ndim == 0 or not absent.any() or np.ma.is_masked(value):
-        return in_codes(name, value, site.variable, EvidenceError)
+        return in_codes(name, array if array.ndim > 1 else value, site.variable, EvidenceError)
     found = np.full(array.shape, np.nan)
     if not absent.all():
         there = in_codes(name, array[~absent].tolist(), site.variable, EvidenceError)

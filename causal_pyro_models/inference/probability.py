@@ -102,8 +102,9 @@ def _held(event: Event, world: Draws) -> torch.Tensor:
 
 def _equal(name: str, values: torch.Tensor, value: Any, event_dim: int, kind: Variable | None) -> torch.Tensor:
     """Whether values are the one of an event."""
+    code = in_codes(name, value, kind, QueryError)
     try:
-        same = values == as_numbers(in_codes(name, value, kind, QueryError)).to(values.device)
+        same = values == as_numbers(code).to(values.device)
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(
             f"the value of an event must be a number, or a label where the site has some, got {value!r:.80}."

@@ -13,6 +13,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values, encode
+from causal_pyro_models.data.coded import codes
 from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
@@ -180,6 +181,7 @@ class StructuralCausalModel(nn.Module):
         """The terms of :meth:`log_prob`: each variable's log density given its parents."""
         check_unconfounded(self.graph, "log_prob")
         self._check_values(values)
+        values = {name: codes(value) for name, value in values.items()}
         found, slope = self._log_densities(self.scaled(values)), self.scales.log_slope
         return {name: density - slope(name, values[name]).to(density) for name, density in found.items()}
 

@@ -14,6 +14,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
 from causal_pyro_models.data.coded import in_codes, labelled
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.errors import CausalError, InterventionError
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import (
@@ -41,9 +42,9 @@ class Potential:
 
 
 Intervention = (
-    float | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Potential
+    Label | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Potential
 )
-"""What a site may be set to: a value, a function of its natural value, a distribution, or a potential outcome."""
+"""What a site may be set to: a value, a label, a function of its natural value, a distribution, a potential outcome."""
 Do = Mapping[str, Intervention]
 """Site -> what it is set to."""
 Treatment = Mapping[str, tuple[Intervention, Intervention]]
