@@ -119,10 +119,10 @@ def as_column(values: Any, what: str, name: object) -> np.ndarray[Any, Any]:
 
 
 def table(values: Any, what: str) -> pd.DataFrame:
-    """Numeric columns from a DataFrame, :class:`Draws` or a dict of arrays.
+    """Columns of numbers, as floats, and of labels, from a DataFrame, :class:`Draws` or a dict of arrays.
 
     Raises:
-        DataError: something else, no rows, or columns that are not finite numbers.
+        DataError: something else, no rows, or columns that are neither finite numbers nor labels.
     """
     import pandas as pd
 
@@ -137,12 +137,43 @@ def table(values: Any, what: str) -> pd.DataFrame:
         raise DataError(f"{what} must be a DataFrame, Draws or a dict of arrays, got {type(values).__name__}.")
     if complexes := list(values.select_dtypes("complexfloating")):
         raise DataError(f"{what} has complex numbers in {complexes}: give real and imaginary part a column each.")
-    frame = values.select_dtypes(["number", "bool"])
-    if frame.empty:
-        raise DataError(f"{what} has no rows of numbers to plot, only {list(values.columns)} with {len(values)} rows.")
-    if bad := [str(name) for name in frame if not np.isfinite(frame[name].to_numpy(dtype=float)).all()]:
+    numbers = values.select_dtypes(["number", "bool"])
+    if values.empty:
+        raise DataError(f"{what} has no rows to plot, only {list(values.columns)} with {len(values)} rows.")
+    bad = [str(name) for name in numbers if not np.isfinite(numbers[name].to_numpy(dtype=float)).all()]
+    if bad := [*bad, *(str(name) for name in values if name not in numbers and values[name].isna().any())]:
         raise DataError(f"{what} has values that are NaN or infinite in {bad}: drop those rows.")
-    return frame.astype(float)
+    return values.astype(dict.fromkeys(numbers, float))
+
+
+def is_labels(column: pd.Series) -> bool:
+    """Whether a column of :func:`table` holds labels rather than numbers."""
+    return bool(column.dtype != float)
+
+
+def levels(column: pd.Series) -> list[Any]:
+    """The labels of a column, in their order where they are declared."""
+    declared = getattr(getattr(column, "cat", None), "categories", None)
+    found = list(column.unique()) if declared is None else list(declared)
+    return found if declared is not None else sorted(found, key=lambda label: (str(type(label)), label))
+
+
+def indicators(frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as they are, and in the place of labels which rows have each that there is in another table.
+
+    Of two labels the second stands for both.
+    """
+    import pandas as pd
+
+    columns = {}
+    for name in frame.columns.intersection(like.columns, sort=False):
+        if not is_labels(like[name]):
+            columns[name] = frame[name]
+            continue
+        known = levels(like[name])
+        for label in known[1:] if len(known) == 2 else known:
+            columns[f"{name} = {label}"] = (frame[name] == label).astype(float)
+    return pd.DataFrame(columns)
 
 
 def shared(first: pd.DataFrame, second: pd.DataFrame, names: str) -> list[str]:
