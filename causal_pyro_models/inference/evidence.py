@@ -66,9 +66,7 @@ def read_cells(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor]
         data[name] = _in_plates(program, site, _as_tensor(name, x, site, finite))
         if site.support is not None:
             check_support(name, site.support, data[name])
-    if program.plated:
-        return data, 1, {}
-    for name, value in data.items():
+    for name, value in ({} if program.plated else data).items():
         if value.dim() == program.sites[name].place.event_dim:
             continue
         if units not in (1, len(value)) and len(value) != 1:

@@ -107,7 +107,9 @@ def _histograms(ax: Axes, data: np.ndarray[Any, Any], model: np.ndarray[Any, Any
 def _label_bars(ax: Axes, data: pd.Series, model: pd.Series) -> None:
     """Shares of labels, the most common ones in their order."""
     if is_labels(data) != is_labels(model):
-        raise DataError(f"{data.name!r} has labels in one table and numbers in the other: give both with labels.")
+        raise DataError(
+            f"observed and sampled differ in {data.name!r}: it is labels in one and numbers in the other. Give labels in both."
+        )
     common = set(data.value_counts().index[:MAX_LABELS])
     order = {label: i for i, label in enumerate(label for label in levels(data) if label in common)}
     a, b = (column.map(order).astype(float).fillna(-1.0).to_numpy() for column in (data, model))
@@ -169,12 +171,17 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
     for name, samples in predicted.items():
         if name not in measured:
             raise unknown_variable(name, measured, "measured intervention")
-        both = table(samples, f"predicted[{name!r}]"), table(measured[name], f"measured[{name!r}]")
-        pairs[name] = indicators(both[0], labels), indicators(both[1], labels)
+        frames = {}
+        for what, values in ((f"predicted[{name!r}]", samples), (f"measured[{name!r}]", measured[name])):
+            given = table(values, what)
+            both = shared(labels, given, f"baseline and {what}")
+            frames[what] = indicators(given[both], labels)
+            names = [column for column in names if column in frames[what]]
+        pairs[name] = tuple(frames.values())
         if len(pairs[name][1]) < 2:
             raise DataError(f"measured[{name!r}] has a single row, so its mean has no error: give 2 or more.")
-        for what, frame in zip((f"predicted[{name!r}]", f"measured[{name!r}]"), pairs[name], strict=True):
-            names = shared(before[names], frame, f"baseline and {what}")
+    if not names:
+        raise DataError("the tables share no variable that is in all of them.")
     figure, axes = panels(len(pairs), width=2.1, height=0.9 + 0.19 * len(names), columns=5)
     for i, ((title, (model, data)), ax) in enumerate(zip(pairs.items(), axes, strict=True)):
         _shifts(ax, before, model, data, names)
