@@ -108,7 +108,7 @@ def _label_bars(ax: Axes, data: pd.Series, model: pd.Series) -> None:
     """Shares of labels, the most common ones in their order."""
     if is_labels(data) != is_labels(model):
         raise DataError(
-            f"observed and sampled differ in {data.name!r}: it is labels in one and numbers in the other. Give labels in both."
+            f"observed and sampled differ in {data.name!r}: labels in one, numbers in the other. Give labels in both."
         )
     common = set(data.value_counts().index[:MAX_LABELS])
     order = {label: i for i, label in enumerate(label for label in levels(data) if label in common)}
