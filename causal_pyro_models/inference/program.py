@@ -15,9 +15,11 @@ from pyro.poutine.util import site_is_factor
 from torch.distributions.constraints import Constraint
 
 from causal_pyro_models.errors import CausalError, ModelError
-from causal_pyro_models.inference.replay import Forms, Verdict, coupled, remember, remembered, replayed, tell
+from causal_pyro_models.inference.replay import Forms, Verdict, coupled, replayed
 from causal_pyro_models.inference.turns import in_turns
+from causal_pyro_models.inference.verdicts import remember, remembered, tell
 from causal_pyro_models.models.stand_in import WithStandIns, noted
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
@@ -31,6 +33,7 @@ from causal_pyro_models.scm.sites import (
 from causal_pyro_models.seeding import seeded
 
 UNITS, DRAWS = "_units", "_draws"
+BY_UNIT = ("activation", "container", "linear")  # modules of torch.nn in which no unit bears on another
 
 _VECTORISED = "It runs on all units and draws at once: keep values as tensors, and write branches with torch.where."
 _EVENTS = "It runs on all units and draws at once: compute along the last dimension, and make vectors .to_event(1)."
@@ -267,6 +270,8 @@ def _verdict(program: Program) -> Verdict:
     inner = program.model
     while isinstance(inner, Handled):
         inner = inner.model
+    if isinstance(inner, StructuralCausalModel) and all(map(_is_by_unit, inner.modules())):
+        return Verdict()
     asked = inner.program if isinstance(inner, WithStandIns) else inner
     found = remembered(asked)
     if found is None:
@@ -274,6 +279,12 @@ def _verdict(program: Program) -> Verdict:
             found = _replayed(program if inner is program.model else _inspected(inner))
         remember(asked, found)
     return found
+
+
+def _is_by_unit(module: torch.nn.Module) -> bool:
+    """Whether a module is of this package, or one of torch that keeps units apart."""
+    home = type(module).__module__
+    return home.startswith(("causal_pyro_models.", *(f"torch.nn.modules.{name}" for name in BY_UNIT)))
 
 
 def _replayed(program: Program) -> Verdict:

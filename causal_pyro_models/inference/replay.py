@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from pyro import poutine
@@ -16,13 +18,13 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from causal_pyro_models.errors import CausalError, ModelError, warn
+from causal_pyro_models.errors import CausalError, ModelError
 from causal_pyro_models.scm.sites import is_deterministic
 
+SUSPICION = 40  # pairs of runs of a program that draws random numbers beside its sites: dropout may spare all of a few
 ROUNDS = 3  # of two units and two draws: a branch that looks at all of them goes unseen in one of 30 programs
 DENSITY = 1e-4  # that log densities may differ by, of their size
 ROUNDING = 1e-5  # that numbers may differ by, of the largest of them
-PAGE = "docs/broadcasting.md"
 
 Trace = Mapping[str, Any]
 Part = Callable[[Tensor, int], Tensor]
@@ -89,30 +91,52 @@ def replayed(forms: Forms) -> Verdict:
 
 
 def _verdict(forms: Forms) -> Verdict:
-    why = next(filter(None, (_fault(forms, forms.whole) for _ in range(ROUNDS))), None)
+    met: list[str] = []
+    why = next(filter(None, (_fault(forms, forms.whole, met) for _ in range(ROUNDS))), None)
+    if why is None and not met:
+        return Verdict()
+    for _ in range(SUSPICION if met else ROUNDS):
+        _refuse_randomness(forms)
     if why is None:
         return Verdict()
-    _refuse_randomness(forms)
-    return Verdict(True, why, _fault(forms, forms.in_turns) or "")
+    try:
+        fault = _fault(forms, forms.in_turns, met)
+    except CausalError as error:
+        return Verdict(True, why, str(error))
+    return Verdict(True, why, fault and f"the program cannot be run for one draw and unit after the other ({fault})")
 
 
-def _fault(forms: Forms, run: Callable[[], Any]) -> str | None:
-    """What is wrong with a run over draws and units, by a replay of its first and its last; None where nothing is."""
+def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
+    """What is wrong with a run over draws and units, by a replay of its first and its last; empty where nothing is.
+
+    Args:
+        forms: the program.
+        run: over all of ``lead``.
+        met: takes up that a replay, in which all values are given, drew random numbers.
+    """
     try:
         whole = _trace(run)
-    except CausalError as error:
-        return str(error)
     except Exception as error:
+        if isinstance(error, CausalError) and run is forms.in_turns:
+            raise
         return f"it fails there with {type(error).__name__}: {(str(error).splitlines() or [''])[0]:.120}"
     for index in (tuple(0 for _ in forms.lead), tuple(size - 1 for size in forms.lead)):
+        part, state = partial(_part, forms=forms, index=index), _random_state()
         try:
-            part = partial(_part, forms=forms, index=index)
             one = _trace(forms.single, {name: _own(site, part) for name, site in _free(whole)})
         except Exception:
             return "a run for one draw and unit fails on values of a run for several"
+        if _random_state() != state:
+            met.append("random numbers")
         if (name := _moved(whole, one, part, forms)) is not None:
             return f"site {name!r} is another for one draw and unit than among others"
-    return None
+    return ""
+
+
+def _random_state() -> tuple[Any, ...]:
+    """Where the global generators of random numbers are."""
+    numpy: Any = np.random.get_state(legacy=False)["state"]
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy["key"].tobytes(), numpy["pos"]
 
 
 def _refuse_randomness(forms: Forms) -> None:
@@ -263,38 +287,3 @@ def _modules() -> Iterator[list[nn.Module]]:
     finally:
         hook.remove()
         found.extend(met.values())
-
-
-_known: dict[int, tuple[Any, Verdict]] = {}
-
-
-def remembered(model: Any) -> Verdict | None:
-    """The verdict on a model that was asked about before, as long as its modules are as they were."""
-    reference, found = _known.get(id(model), (None, Verdict()))
-    return found if reference is not None and reference() is model and found.stands else None
-
-
-def remember(model: Any, found: Verdict) -> None:
-    """Keep a verdict as long as the model is there."""
-    key = id(model)
-    with suppress(TypeError):  # of an object that cannot be referred to weakly, each call asks anew
-        _known[key] = weakref.ref(model, lambda _: _known.pop(key, None)), found
-
-
-def tell(found: Verdict) -> None:
-    """Say once that a program runs one by one, or that it cannot.
-
-    Raises:
-        ModelError: it cannot be run in turns.
-    """
-    if found.refusal:
-        raise ModelError(
-            f"the program does not broadcast over units and draws ({found.why}), and it cannot be run for one after "
-            f"the other either ({found.refusal}): keep what goes from site to site in local variables, see {PAGE}."
-        )
-    if not found.said:
-        found.said = True
-        warn(
-            f"the program does not broadcast over units and draws ({found.why}), so it runs for one after the other, "
-            f"which is slower. {PAGE} says how to write one that does."
-        )
