@@ -1,5 +1,6 @@
 """What a sample site is to this package: its role, its support, the type of its values; and models under handlers."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -172,6 +173,14 @@ class Handled(nn.Module):
         check_callable(model)
         self.model = model
         self.handler = handler
+
+    def around(self, model: Model) -> "Handled":
+        """The same handler around another model."""
+        twin = copy.copy(self)
+        twin.__dict__["_modules"] = {name: module for name, module in self._modules.items() if name != "model"}
+        twin.__dict__.pop("model", None)
+        twin.model = model
+        return twin
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with self.handler():
