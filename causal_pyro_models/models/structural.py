@@ -27,6 +27,7 @@ from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.stand_in import running
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.policies import reads_first
 from causal_pyro_models.scm.sites import Telling, noise_name, role
 from causal_pyro_models.validation import checked_count
 
@@ -133,7 +134,7 @@ class StructuralCausalModel(nn.Module):
         held = held or {}
         with Telling(self.variables):
             values = {name: confounder(name) for name, confounder in self.confounders.items()}
-            for name in self.graph.topological_order:
+            for name in reads_first(self.graph.topological_order, self.graph.parents):
                 if name in held:
                     event_dim = len(self.variables[name].event_shape)
                     values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
