@@ -11,6 +11,7 @@ import torch
 from causal_pyro_models.data import Categorical, Continuous, Variable
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models import StructuralCausalModel
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Sample = np.ndarray[Any, Any]  # ``(units,)``
 
 
 @torch.no_grad()
+@isolated
 def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalModel, data: Values) -> pd.DataFrame:
     """Mean log likelihood per unit, of each variable given its parents and (row ``all``) of all together.
 
