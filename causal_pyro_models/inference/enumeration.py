@@ -13,6 +13,7 @@ from causal_pyro_models.errors import ModelError
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.states import finite_states
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site
 
@@ -23,6 +24,7 @@ MOST_IN_TURNS = 20_000
 """The same of a model that does not broadcast."""
 
 
+@isolated
 def joint_table(model: Model, names: Sequence[str]) -> JointTable:
     """The joint law of some sites of a model with finitely many states, by its densities.
 

@@ -17,6 +17,7 @@ from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.support import warn_of_leaving
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
@@ -24,6 +25,7 @@ from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
 
+@isolated
 def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws:
     """Samples of every site of a model: seeing, or doing where the model is an intervened one.
 
@@ -68,6 +70,7 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
     return Draws(values, event_dims, draws, kinds=kinds)
 
 
+@isolated
 def worlds(
     model: Model,
     evidence: Any,

@@ -18,6 +18,7 @@ from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.checked import check_graph, check_nodes, check_unconfounded
 from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
@@ -61,6 +62,7 @@ class StructuralCausalModel(nn.Module):
         tensor(-1.8379)
     """
 
+    @isolated
     def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
         check_graph(graph)
