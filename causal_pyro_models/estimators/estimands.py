@@ -17,6 +17,7 @@ from causal_pyro_models.identification.laws.columns import check_columns, is_dis
 from causal_pyro_models.inference.enumeration import enumerated, is_finite
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import inspect_model
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.validation import checked_count
 
@@ -63,6 +64,7 @@ def evaluate_on_data(
 
 
 @evaluate_on.register(cast(type, Callable))
+@isolated
 def evaluate_on_model(
     model: Model,
     quantity: Quantity,

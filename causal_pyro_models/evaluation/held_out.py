@@ -12,6 +12,7 @@ from causal_pyro_models.data import Categorical, Continuous, Variable
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.coded import codes
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models import StructuralCausalModel
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ Sample = np.ndarray[Any, Any]  # ``(units,)``
 
 
 @torch.no_grad()
+@isolated
 def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalModel, data: Values) -> pd.DataFrame:
     """Mean log likelihood per unit, of each variable given its parents and (row ``all``) of all together.
 

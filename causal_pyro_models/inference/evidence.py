@@ -247,8 +247,15 @@ class Observe(Messenger):
         try:
             value = value.expand(shape)
         except RuntimeError:
+            parts = [frame for frame in msg["cond_indep_stack"] if frame.full_size not in (None, frame.size)]
+            why = "".join(
+                f" The plate {frame.name!r} is subsampled, {frame.size} of its {frame.full_size} units in each run: "
+                f"declare it without subsample_size to give evidence on all of them."
+                for frame in parts
+            )
             raise EvidenceError(
-                f"evidence on {name!r} has shape {tuple(value.shape)}, expected one that broadcasts to {tuple(shape)}."
+                f"evidence on {name!r} has shape {tuple(value.shape)}, expected one that broadcasts to "
+                f"{tuple(shape)}.{why}"
             ) from None
         if name in self.check:
             check_possible(name, fn, value)

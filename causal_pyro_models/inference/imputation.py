@@ -14,6 +14,7 @@ from causal_pyro_models.errors import DataError, ModelError, unheard, warn
 from causal_pyro_models.inference.draws import Draws, mixed
 from causal_pyro_models.inference.mixtures import shared
 from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth, resampling
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.missing import leaves, proposed
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
@@ -59,6 +60,7 @@ class Imputation(Draws):
         return pd.DataFrame({name: column if column.ndim == 1 else list(column) for name, column in decoded.items()})
 
 
+@isolated
 def impute(model: StructuralCausalModel, data: Any, num_samples: int = 200, seed: int | None = None) -> Imputation:
     """Draws of the missing values in a table from their posterior under a model that was trained on such data.
 

@@ -19,6 +19,7 @@ from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program, Site, inspect_model
 from causal_pyro_models.inference.states import States
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
 
@@ -26,6 +27,7 @@ Event: TypeAlias = Mapping[str, Any] | Callable[[Draws], torch.Tensor]
 """Values of sites, or a function of the values of all sites that says for each unit whether it is so."""
 
 
+@isolated
 def probability(
     model: Model,
     event: Event,

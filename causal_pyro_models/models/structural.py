@@ -18,6 +18,7 @@ from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.checked import check_graph, check_nodes, check_unconfounded
 from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
@@ -27,6 +28,7 @@ from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.stand_in import running
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.policies import reads_first
 from causal_pyro_models.scm.sites import Telling, noise_name, role
 from causal_pyro_models.validation import checked_count
 
@@ -60,6 +62,7 @@ class StructuralCausalModel(nn.Module):
         tensor(-1.8379)
     """
 
+    @isolated
     def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
         check_graph(graph)
@@ -133,7 +136,7 @@ class StructuralCausalModel(nn.Module):
         held = held or {}
         with Telling(self.variables):
             values = {name: confounder(name) for name, confounder in self.confounders.items()}
-            for name in self.graph.topological_order:
+            for name in reads_first(self.graph.topological_order, self.graph.parents):
                 if name in held:
                     event_dim = len(self.variables[name].event_shape)
                     values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
