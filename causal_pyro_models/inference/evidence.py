@@ -182,12 +182,12 @@ def _in_codes(name: str, value: Any, site: Site) -> Any:
         return in_codes(name, value, site.variable, EvidenceError)
     array = stacked(as_array(value), tuple(site.event_shape))
     absent = missing_in(array)
-    if array.ndim == 0 or not absent.any() or np.ma.is_masked(value):
+    if array.ndim == 0 or np.ma.is_masked(value) or not (absent.any() or array.dtype == object):
         return in_codes(name, array if array.ndim > 1 else value, site.variable, EvidenceError)
-    found = np.full(array.shape, np.nan)
-    if not absent.all():
-        there = in_codes(name, array[~absent].tolist(), site.variable, EvidenceError)
-        found[~absent] = as_numbers(there).numpy()
+    found, present = np.full(array.shape, np.nan), array[~absent]
+    if len(present):
+        there = in_codes(name, present, site.variable, EvidenceError)
+        found[~absent] = as_numbers(present.tolist() if there is present else there).numpy()
     return found
 
 

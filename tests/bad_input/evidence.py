@@ -144,7 +144,7 @@ WRONG = {
         ("('X', 'a')", "The sites are"),
     ),
     "a frame with a column of objects": (
-        pd.DataFrame({"X": pd.Series([1.0, 2.0], dtype=object)}),
+        pd.DataFrame({"X": pd.Series([1.0, "2"], dtype=object)}),
         EvidenceError,
         ("'X'", "numbers", "dtype=object"),
     ),
