@@ -17,6 +17,7 @@ from causal_pyro_models.plots.style import (
     VERMILLION,
     indicators,
     is_labels,
+    label_ticks,
     legend,
     levels,
     named,
@@ -116,7 +117,7 @@ def _label_bars(ax: Axes, data: pd.Series, model: pd.Series) -> None:
     for values, label, colour, shift in ((a, "data", PALE, -0.2), (b, "model", BLUE, 0.2)):
         heights = [(values == code).mean() for code in order.values()]
         ax.bar(np.arange(len(order)) + shift, heights, 0.4, color=colour, label=label)
-    ax.set_xticks(range(len(order)), [str(label) for label in order])
+    label_ticks(ax, list(order))
     ax.set_ylabel("probability")
 
 

@@ -21,6 +21,7 @@ from causal_pyro_models.plots.style import (
     INK,
     MARKERS,
     expect,
+    label_ticks,
     legend,
     named,
     new_axes,
@@ -106,7 +107,7 @@ def plot_counterfactual(
         ax.set_xlabel(named(name, units))
         ax.margins(x=0.12)
         if isinstance(kind := was.kinds.get(name), Labelled) and not has_mean(kind):
-            ax.set_xticks(range(len(kind.labels)), [str(label) for label in kind.labels])
+            label_ticks(ax, kind.labels)
             ax.set_xlabel(f"probability of {name}")
             continue
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3, steps=[1, 2, 2.5, 5, 10]))
@@ -220,7 +221,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=held)
     else:
         ax.vlines(grid, low, high, color=BLUE, linewidth=1.4, label=held)
-        ax.set_xticks(grid, [str(label) for label in estimate.labels])
+        label_ticks(ax, estimate.labels)
     marker, line = "o" if len(grid) <= 30 else "", "-" if numeric else ""
     ax.plot(grid, value, color=BLUE, marker=marker, markersize=3.5, linewidth=1.5, linestyle=line, label="mean")
     if estimate.bounds is not None:

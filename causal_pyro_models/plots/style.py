@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -24,6 +24,8 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", 
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "D", "^", "v", "P")
 INK, GREY, PALE = "#333333", "#8A8A8A", "#D0D0D0"
+
+LONGEST, ABREAST = 20, 24  # characters of a label, and of all labels side by side, that are shown
 
 STYLE: Any = {
     "font.size": 9,
@@ -156,6 +158,13 @@ def levels(column: pd.Series) -> list[Any]:
     declared = getattr(getattr(column, "cat", None), "categories", None)
     found = list(column.unique()) if declared is None else list(declared)
     return found if declared is not None else sorted(found, key=lambda label: (str(type(label)), label))
+
+
+def label_ticks(ax: Axes, labels: Sequence[Any], places: Sequence[float] | None = None) -> None:
+    """Name places along the x axis by labels, upright where they would not fit side by side."""
+    texts = [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in map(str, labels)]
+    upright = sum(len(text) + 2 for text in texts) > ABREAST
+    ax.set_xticks(range(len(texts)) if places is None else places, texts, rotation=90 if upright else 0)
 
 
 def indicators(frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
