@@ -21,10 +21,12 @@ from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.measured import with_measurements
 from causal_pyro_models.inference.mixtures import refits, shared
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.ragged import Group, alike, joined
+from causal_pyro_models.inference.solved import Solved
 from causal_pyro_models.inference.weights import resampling
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
@@ -156,6 +158,7 @@ def abducted(
             f"{method!r:.80}."
         )
     _check_noise_is_implicit(program)
+    program, evidence = with_measurements(program, evidence)
     groups = alike(program, *read_cells(program, evidence))
     draws = num_samples
     if any(conditioned.relevant for conditioned, _ in groups):
@@ -231,6 +234,8 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
+    if not drawn:
+        _check_solved(program, trace)
     sites: dict[str, Any] = {name: s for name, s in trace.nodes.items() if _is_replayed(s, program)}
     noise = {name: program.values(s, draws) for name, s in sites.items() if role(s) == "exogenous"}
     for name, value in noise.items():
@@ -250,11 +255,22 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         units=conditioned.units,
         replay={name: site["value"] for name, site in sites.items()},
         variables=frozenset(program.sites),
-        factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
+        factual={n: trace.nodes[n]["value"] for n in conditioned.evidence if role(trace.nodes[n]) != "measured"},
         chains=posterior.chains,
         divergences=posterior.divergences,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
     )
+
+
+def _check_solved(program: Program, trace: Any) -> None:
+    """Refuse evidence on a deterministic site that no value of the hidden one gives."""
+    for name, factor in program.factors.items() if isinstance(program, Solved) else ():
+        impossible = torch.isneginf(trace.nodes[factor]["fn"].log_factor)
+        if bool(impossible.any()):
+            raise EvidenceError(
+                f"evidence on {name!r} cannot be: no value of {program.hidden[name]!r}, of which it is a function, "
+                f"gives it ({int(impossible.sum())} of {impossible.numel()} values)."
+            )
 
 
 def _equal(parameter: torch.Tensor, posterior: Posterior) -> torch.Tensor:
