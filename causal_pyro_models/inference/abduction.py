@@ -264,7 +264,9 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
 
 def _check_solved(program: Program, trace: Any) -> None:
     """Refuse evidence on a deterministic site that no value of the hidden one gives."""
-    for name, factor in program.factors.items() if isinstance(program, Solved) else ():
+    if not isinstance(program, Solved):
+        return
+    for name, factor in program.factors.items():
         impossible = torch.isneginf(trace.nodes[factor]["fn"].log_factor)
         if bool(impossible.any()):
             raise EvidenceError(

@@ -19,6 +19,9 @@ from causal_pyro_models.inference.program import Program
 from causal_pyro_models.scm.sites import is_auxiliary, role, unknown_site
 
 
+MEASURED: Any = {"role": "measured"}
+
+
 @dataclass(frozen=True)
 class Soft:
     """A measurement with normal error; see :func:`soft`."""
@@ -108,7 +111,7 @@ class _Measure(Messenger):
             value = value.expand(msg["fn"].batch_shape + msg["fn"].event_shape)
             value = value if value.dtype.is_floating_point else value.to(torch.get_default_dtype())
             law = dist.Normal(value, self.scales[name]).to_event(event_dim)
-            pyro.sample(measurement_name(name), law, infer={"role": "measured"})
+            pyro.sample(measurement_name(name), law, infer=MEASURED)
 
 
 def with_measurements(program: Program, evidence: Any) -> tuple[Program, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import torch
@@ -245,7 +245,7 @@ class _Solve(Messenger):
 
     def __enter__(self) -> _Solve:
         self.values = {}
-        return super().__enter__()  # type: ignore[no-any-return]
+        return super().__enter__()
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if role(msg) not in ("exogenous", "natural") and _is_random(self.program, msg["name"], msg):
@@ -314,4 +314,4 @@ def _solution(at: Callable[[Tensor], Tensor], target: Tensor, fn: Any) -> Tensor
         outward = torch.where(above, w - reach, w + reach)
         middle = torch.where(torch.isinf(low) | torch.isinf(high), outward, (low + high) / 2)
         w, reach = torch.where((new > low) & (new < high) & (new != w), new, middle), 2.0 * reach
-    return onto(best)
+    return cast(Tensor, onto(best))
