@@ -39,6 +39,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mixtures import fitted, refits, student, widened
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
@@ -268,6 +269,7 @@ class Question:
         return self.answer(units.means(terms), difference, basis, scale_of(terms))
 
 
+@isolated
 def asked(
     verb: Callable[..., Estimate], model: Model, options: Options, answer: Callable[[Question], Estimate]
 ) -> Estimate:

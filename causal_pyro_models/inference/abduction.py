@@ -26,8 +26,9 @@ from causal_pyro_models.inference.mixtures import refits, shared
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.ragged import Group, alike, joined
-from causal_pyro_models.inference.solved import Solved
+from causal_pyro_models.inference.solved import Solved, slope_name
 from causal_pyro_models.inference.weights import resampling
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
@@ -59,6 +60,7 @@ class Method(Protocol):
         """Draws of the latents of the relevant sites, and how good they are."""
 
 
+@isolated
 def abduct(
     model: Model,
     evidence: Any,
@@ -266,8 +268,8 @@ def _check_solved(program: Program, trace: Any) -> None:
     """Refuse evidence on a deterministic site that no value of the hidden one gives."""
     if not isinstance(program, Solved):
         return
-    for name, factor in program.factors.items():
-        impossible = torch.isneginf(trace.nodes[factor]["fn"].log_factor)
+    for name in program.targets:
+        impossible = torch.isneginf(trace.nodes[slope_name(name)]["fn"].log_factor)
         if bool(impossible.any()):
             raise EvidenceError(
                 f"evidence on {name!r} cannot be: no value of {program.hidden[name]!r}, of which it is a function, "

@@ -69,9 +69,9 @@ class Solved(Program):
         return run
 
     @property
-    def factors(self) -> dict[str, str]:
-        """By deterministic site, the factor of its Jacobian; minus infinity where there is no solution."""
-        return {name: slope_name(name) for name in self.targets}
+    def factors(self) -> list[str]:
+        """The ``pyro.factor`` statements of the program itself."""
+        return [name for name in super().factors if name not in map(slope_name, self.targets)]
 
     def dependencies(self, units: int) -> frozenset[str]:
         """The hidden sites that bear on the evidence on deterministic sites, the solved ones left out."""
@@ -85,7 +85,7 @@ class Solved(Program):
 
 
 def slope_name(name: str) -> str:
-    """The factor of the Jacobian of a deterministic site."""
+    """The factor of the Jacobian of a deterministic site; minus infinity where there is no solution."""
     return f"_{name}_slope"
 
 
@@ -213,14 +213,14 @@ def _function(
 @contextmanager
 def _apart() -> Iterator[None]:
     """A run of its own in the middle of another: out of sight of its handlers, and of the places of its plates."""
-    stack, plates = runtime._PYRO_STACK[:], runtime._DIM_ALLOCATOR._stack[:]
+    stack, plates = runtime._PYRO_STACK[:], runtime._DIM_ALLOCATOR._stack
     runtime._PYRO_STACK.clear()
-    runtime._DIM_ALLOCATOR._stack.clear()
+    runtime._DIM_ALLOCATOR._stack = []
     try:
         yield
     finally:
         runtime._PYRO_STACK[:] = stack
-        runtime._DIM_ALLOCATOR._stack[:] = plates
+        runtime._DIM_ALLOCATOR._stack = plates
 
 
 def _with_slope(at: Callable[[Tensor], Tensor], value: Tensor, graph: bool = False) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -187,6 +187,22 @@ def check_callable(model: Any) -> None:
         raise ModelError(f"a model is a callable with Pyro primitives inside, got {type(model).__name__}.")
 
 
+class Telling(Messenger):
+    """Says at each site of some variables what kind of variable it is, for the handlers around it.
+
+    Args:
+        variables: the kinds, by the name of the site.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.variables = variables
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.variables:
+            msg["infer"] = {**msg["infer"], "variable": self.variables[msg["name"]]}
+
+
 class Handled(nn.Module):
     """A model under a handler: still a model, and still a module with the parameters of the model inside."""
 
@@ -195,6 +211,14 @@ class Handled(nn.Module):
         check_callable(model)
         self.model = model
         self.handler = handler
+
+    def around(self, model: Model) -> "Handled":
+        """The same handler around another model."""
+        twin = copy.copy(self)
+        twin.__dict__["_modules"] = {name: module for name, module in self._modules.items() if name != "model"}
+        twin.__dict__.pop("model", None)
+        twin.model = model
+        return twin
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with self.handler():

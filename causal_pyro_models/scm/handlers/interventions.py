@@ -13,6 +13,8 @@ from pyro.poutine.do_messenger import DoMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
+from causal_pyro_models.data.coded import in_codes, labelled
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.errors import CausalError, InterventionError
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.handlers.policies import RUNNING, Policy, not_before, reads_of
@@ -43,10 +45,10 @@ class Potential:
 
 
 Intervention = (
-    float | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Policy | Potential
+    Label | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Policy | Potential
 )
-"""What a site may be set to: a value, a function of its natural value, a distribution, a policy that reads other sites,
-or a potential outcome."""
+"""What a site may be set to: a value, a label, a function of its natural value, a distribution, a policy that reads
+other sites, or a potential outcome."""
 Do = Mapping[str, Intervention]
 """Site -> what it is set to."""
 Treatment = Mapping[str, tuple[Intervention, Intervention]]
@@ -139,9 +141,10 @@ class Intervene(DoMessenger):
         elif isinstance(value, Policy):
             value = law
         elif callable(value):
-            value = _called(name, value, self._natural(msg))
+            value = _called(name, value, labelled(self._natural(msg), msg["infer"].get("variable"), name))
         elif msg["is_observed"] and not is_deterministic(msg):
             self._natural(msg)
+        value = _in_plates(in_codes(name, value, msg["infer"].get("variable"), InterventionError), msg)
         x = _as_value(name, value, fn, in_plate=bool(msg["cond_indep_stack"]))
         self._values[name] = x
         infer["_deterministic"] = True
@@ -150,7 +153,7 @@ class Intervene(DoMessenger):
     def _pyro_post_sample(self, msg: Any) -> None:
         name = msg["name"]
         if name in self._reads and role(msg) not in ("exogenous", "natural"):
-            self._world[name] = msg["value"]
+            self._world[name] = labelled(msg["value"], msg["infer"].get("variable"), name)
         if msg["infer"].get("by") is not self or name not in self.data:
             return
         if name not in self._values:
@@ -165,11 +168,9 @@ class Intervene(DoMessenger):
 
     def _read(self, msg: Any, policy: Policy) -> dict[str, torch.Tensor]:
         """The values in this world of the sites that a policy reads; of the site itself its natural value."""
-        name = msg["name"]
-        natural = (
-            self._natural(msg) if name in policy.reads or (msg["is_observed"] and not is_deterministic(msg)) else None
-        )
-        found = {**self._world} if natural is None else {**self._world, name: natural}
+        name, found = msg["name"], dict(self._world)
+        if name in policy.reads or (msg["is_observed"] and not is_deterministic(msg)):
+            found[name] = labelled(self._natural(msg), msg["infer"].get("variable"), name)
         if any(read not in found for read in policy.reads):
             raise not_before(name, policy.reads, [site for site in self._seen if site != name])
         return {read: found[read] for read in policy.reads}
@@ -210,7 +211,7 @@ def checked_do(do: Mapping[str, Intervention], what: str = "do") -> dict[str, In
     for name, value in do.items():
         if not isinstance(name, str):
             raise InterventionError(f"the name of an intervened site must be a string, got {name!r:.80}.")
-        if value is None or isinstance(value, str):
+        if value is None:
             raise InterventionError(
                 f"site {name!r} cannot be set to {value!r:.80}: give a number, a tensor, a function of the natural "
                 f"value, a distribution, or potential(...)."
@@ -250,6 +251,23 @@ def _shaped(name: str, law: Any, fn: Any) -> Any:
         raise _does_not_broadcast(name, law.batch_shape, fn.batch_shape) from None
 
 
+def _in_plates(value: Any, msg: Any) -> Any:
+    """A tensor with a dimension for each plate of its site, as worlds have it, put where these plates have theirs."""
+    dims = sorted(frame.dim for frame in msg["cond_indep_stack"] if frame.vectorized)
+    shape, events = tuple(msg["fn"].batch_shape), msg["fn"].event_dim
+    if not isinstance(value, torch.Tensor) or not dims or len(dims) == -dims[0]:
+        return value
+    batch, event = value.shape[: value.dim() - events], value.shape[value.dim() - events :]
+    for own in (dims, dims[1:]):  # with a dimension for draws, or without
+        sizes = [shape[dim] for dim in own]
+        if own and list(batch[-len(own) :]) == sizes and set(batch[: -len(own)]) <= {1}:
+            full = [1] * -own[0]
+            for dim, size in zip(own, sizes, strict=True):
+                full[dim] = size
+            return value.reshape(*full, *event)
+    return value
+
+
 def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
     """An intervention as a tensor in the shape, type and support of its site."""
     dtype, device = value_type(fn)
@@ -257,7 +275,8 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
         x = as_numbers(value, device)
     except (TypeError, ValueError, RuntimeError):
         raise InterventionError(
-            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a dense tensor."
+            f"the intervention on site {name!r} came to {type(value).__name__} {value!r:.80}, expected a "
+            f"number or a dense tensor, or a label where the site has some (infer={{'variable': ...}})."
         ) from None
     cast = x if x.is_complex() else x.to(dtype)
     if x.is_complex() or not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
@@ -390,10 +409,11 @@ def intervene(model: Model | None = None, do: Mapping[str, Intervention] | None 
     second intervention on a site replaces the first (a function composes with it), a name that no site has is an
     error, and a module keeps its parameters.
 
-    A site may be set to a number or tensor that broadcasts over units and over the vector that it is; a function of its
-    natural value (shift and soft interventions); a distribution (stochastic intervention); ``policy(function, reads)``,
-    a function of other sites (conditional and dynamic interventions); or ``potential(name, do)``, the value of a
-    variable in another world (nested counterfactuals).
+    A site may be set to a number or tensor that broadcasts over units and over the vector that it is; to a label of its
+    variable, where that has some (``infer={"variable": Binary(("no", "yes"))}`` at the site of a program; a tensor
+    holds their codes); a function of its natural value (shift and soft interventions); a distribution (stochastic
+    intervention); ``policy(function, reads)``, a function of other sites (conditional and dynamic interventions); or
+    ``potential(name, do)``, the value of a variable in another world (nested counterfactuals).
 
     The law that a site has given its parents is replaced, so that a value may lie where this law has no density: beyond
     the ends of a ``Uniform``, or the ``total_count`` of a ``Binomial``. What no member of the family takes is refused:
