@@ -145,12 +145,14 @@ def abducted(
     method: Method | Guide | None,
     num_samples: int | None,
     unless_exact: int | None = None,
+    seed: int | None = None,
 ) -> Noise:
     """The noise in a model as it is, whatever refits it has; see :func:`abducted_by_all`.
 
     Args:
         program, evidence, method, num_samples: as there.
         unless_exact: draws where ``num_samples`` is None and the evidence does not determine the noise.
+        seed: by which worlds draw the sites that have no mechanism, where each is asked about by itself.
     """
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
@@ -165,19 +167,19 @@ def abducted(
     draws = num_samples
     if any(conditioned.relevant for conditioned, _ in groups):
         draws = num_samples or unless_exact or DEFAULT_DRAWS
-    noise = _of_groups(groups, method, draws)
+    noise = _of_groups(groups, method, draws, seed)
     if draws is None and unless_exact is not None and not noise.exact:
-        noise = _of_groups(groups, method, unless_exact)
+        noise = _of_groups(groups, method, unless_exact, seed)
     _warn_of(noise)
     return noise
 
 
-def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None) -> Noise:
+def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None, seed: int | None) -> Noise:
     """The noise of all units, abducted group by group."""
     parts = []
     for conditioned, _ in groups:
         posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
-        parts.append(_completed(conditioned, draws, posterior))
+        parts.append(_completed(conditioned, draws, posterior, seed))
     return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
 
 
@@ -216,7 +218,7 @@ def _open(conditioned: Conditioned) -> AbductionError:
     )
 
 
-def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
+def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior, seed: int | None = None) -> Noise:
     """All noise, from draws of the latents: that of the observed sites is abducted exactly."""
     program, latents = conditioned.program, posterior.latents
     held = {**conditioned.evidence, **posterior.states}
@@ -225,7 +227,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
     def complete() -> None:
         with (
             poutine.condition(data=dict(latents)),
-            Exogenize(program.parameters),
+            Exogenize(program.parameters, seed=seed),
             Observe(held, check=() if drawn else program.parameters),
         ):
             program.batched(conditioned.units, draws)()
@@ -260,6 +262,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         factual={n: trace.nodes[n]["value"] for n in conditioned.evidence if role(trace.nodes[n]) != "measured"},
         chains=posterior.chains,
         divergences=posterior.divergences,
+        seed=seed,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
     )
 

@@ -18,7 +18,6 @@ from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.inference.program import Program
 from causal_pyro_models.scm.sites import is_auxiliary, role, unknown_site
 
-
 MEASURED: Any = {"role": "measured"}
 
 
