@@ -13,6 +13,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.imputation import Imputation, impute
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.measured import soft
 from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
 from causal_pyro_models.inference.probability import probability
 
@@ -36,6 +37,7 @@ __all__ = [
     "probability",
     "sample",
     "sbc",
+    "soft",
     "to_inference_data",
     "worlds",
 ]
