@@ -57,9 +57,9 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
         program = inspect_model(model)
         if program.factors:
             raise ModelError(
-                f"sample runs a program forwards, which cannot honour its pyro.factor {program.factors[0]!r}, since that "
-                f"weighs draws. Draw from counterfactual(model, {{}}, do={{}}, method=ImportanceSampling()), which does, "
-                f"or leave it out."
+                f"sample runs a program forwards, which cannot honour its pyro.factor {program.factors[0]!r}, since "
+                f"that weighs draws. Draw from counterfactual(model, {{}}, {{}}, method=ImportanceSampling()), which "
+                f"does, or leave it out."
             )
         draws = num_samples if program.plated else None
         trace = traced(program.batched(num_samples, draws))
