@@ -262,7 +262,7 @@ def _close(one: Tensor, other: Tensor, tolerance: float, least: float = 0.0) -> 
         one, other = torch.broadcast_tensors(one.detach().double(), other.detach().double())
     except RuntimeError:
         return False
-    gap = torch.where(one == other, 0.0, (one - other).abs())
+    gap = torch.where((one == other) | (one.isnan() & other.isnan()), 0.0, (one - other).abs())
     size = torch.maximum(one.abs(), other.abs())
     return bool((gap <= tolerance * (_largest(size) + least)).all())
 
