@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from causal_pyro_models.data.coded import as_labels
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.states import finite_states
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site
 
@@ -22,6 +24,7 @@ MOST_IN_TURNS = 20_000
 """The same of a model that does not broadcast."""
 
 
+@isolated
 def joint_table(model: Model, names: Sequence[str]) -> JointTable:
     """The joint law of some sites of a model with finitely many states, by its densities.
 
@@ -77,7 +80,7 @@ def enumerated(program: Program, names: Sequence[str]) -> JointTable:
     states, codes = {}, []
     for name in names:
         levels, code = np.unique(values[name], return_inverse=True)
-        states[name] = levels.tolist()
+        states[name] = as_labels(torch.as_tensor(levels), program.sites[name].variable)
         codes.append(code)
     table = np.zeros([len(states[name]) for name in names])
     np.add.at(table, tuple(codes), law / law.sum())

@@ -14,6 +14,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_factor
 from torch.distributions.constraints import Constraint
 
+from causal_pyro_models.data.variables import VARIABLES, Variable
 from causal_pyro_models.errors import CausalError, ModelError
 from causal_pyro_models.inference.replay import Forms, Verdict, coupled, replayed
 from causal_pyro_models.inference.turns import in_turns
@@ -61,7 +62,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Site:
-    """What is known of a site before it runs on evidence; its support where no parent bears on it, else None."""
+    """What is known of a site before it runs on evidence; its support where no parent bears on it, else None.
+
+    Its variable is the kind that its ``infer={"variable": ...}`` says, which knows the labels of its values.
+    """
 
     place: Place
     event_shape: torch.Size
@@ -72,6 +76,7 @@ class Site:
     deterministic: bool
     role: str | None
     in_plate: bool
+    variable: Variable | None = None
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,19 @@ def _site(site: Any) -> Site:
     support = fn.support if _is_static(fn.support) else None
     dtype, device = value_type(fn)
     in_plate = bool(site["cond_indep_stack"])
-    return Site(Place.of(site), fn.event_shape, support, dtype, device, observed, deterministic, role(site), in_plate)
+    place, kind = Place.of(site), _kind(site)
+    return Site(place, fn.event_shape, support, dtype, device, observed, deterministic, role(site), in_plate, kind)
+
+
+def _kind(site: Any) -> Variable | None:
+    """The kind of variable that a site says it is."""
+    kind: Variable | None = site["infer"].get("variable")
+    if not isinstance(kind, Variable | None):
+        raise ModelError(
+            f"site {site['name']!r} has infer={{'variable': {kind!r:.80}}}, expected one of "
+            f"{', '.join(VARIABLES)}, such as Binary(('no', 'yes'))."
+        )
+    return kind
 
 
 def _is_static(support: Any) -> bool:
