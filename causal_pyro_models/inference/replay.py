@@ -65,7 +65,7 @@ class Forms:
         single: for one draw, and one unit where it has no plates of its own.
         whole: for all of ``lead`` at once.
         in_turns: for all of ``lead``, one by one.
-        lead: the dimensions of draws and units.
+        lead: the dimensions of draws and units, of size 2.
         dims: the dimensions of the program's own plates.
         event_dims: the dimensions of the events of its sites.
     """
@@ -107,7 +107,7 @@ def _verdict(forms: Forms) -> Verdict:
 
 
 def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
-    """What is wrong with a run over draws and units, by a replay of its first and its last; empty where nothing is.
+    """What is wrong with a run over draws and units, by replays of two of them; empty where nothing is.
 
     Args:
         forms: the program.
@@ -120,7 +120,7 @@ def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
         if isinstance(error, CausalError) and run is forms.in_turns:
             raise
         return f"it fails there with {type(error).__name__}: {(str(error).splitlines() or [''])[0]:.120}"
-    for index in (tuple(0 for _ in forms.lead), tuple(size - 1 for size in forms.lead)):
+    for index in ((0, 1)[: len(forms.lead)], (1, 0)[: len(forms.lead)]):  # not on the diagonal: nor may they be swapped
         part, state = partial(_part, forms=forms, index=index), _random_state()
         try:
             one = _trace(forms.single, {name: _own(site, part) for name, site in _free(whole)})
@@ -185,7 +185,8 @@ def _trace(run: Callable[[], Any], values: Mapping[str, Tensor] | None = None) -
 
 
 def _free(trace: Trace) -> Iterator[tuple[str, Any]]:
-    return ((name, site) for name, site in trace.items() if not site["is_observed"])
+    """The sites that have values of their own."""
+    return ((name, site) for name, site in trace.items() if not (site["is_observed"] or is_deterministic(site)))
 
 
 def _own(site: Any, part: Part) -> Tensor:
