@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
@@ -240,9 +239,7 @@ def _alike(one: Any, other: Any, part: Part, of_other: Part, forms: Forms) -> bo
     laws = one["fn"], other["fn"]
     if laws[0].event_shape != laws[1].event_shape or one["is_observed"] != other["is_observed"]:
         return False
-    with pyro.validation_enabled(False):
-        densities = [law.log_prob(site["value"]) for law, site in zip(laws, (one, other), strict=True)]
-        same = _close(part(densities[0], 0), of_other(densities[1], 0), DENSITY, 1.0)
+    same = _close(part(_density(one), 0), of_other(_density(other), 0), DENSITY, 1.0)
     try:
         means, spreads = (
             (part(getattr(laws[0], moment), event_dim), of_other(getattr(laws[1], moment), event_dim))
@@ -255,6 +252,14 @@ def _alike(one: Any, other: Any, part: Part, of_other: Part, forms: Forms) -> bo
     if not same:  # in the density of a narrow law far from zero, the rounding of its mean shows
         return _close(*means, ROUNDING) and _close(*spreads, DENSITY)
     return _close(*means, ROUNDING, 100 * _largest(spreads[0]) ** 0.5)
+
+
+def _density(site: Any) -> Tensor:
+    try:
+        found: Tensor = site["fn"].log_prob(site["value"])
+    except ValueError:  # an observation that cannot be, which the verbs refuse by name
+        return torch.full(site["fn"].batch_shape, torch.nan)
+    return found
 
 
 def _close(one: Tensor, other: Tensor, tolerance: float, least: float = 0.0) -> bool:
