@@ -36,7 +36,7 @@ from causal_pyro_models.seeding import seeded
 UNITS, DRAWS = "_units", "_draws"
 BY_UNIT = ("activation", "container", "linear")  # modules of torch.nn in which no unit bears on another
 
-_VECTORISED = "It runs on all units and draws at once: keep values as tensors, and write branches with torch.where."
+_VECTORISED = "In a plate a value is that of all units: keep it as a tensor, and write branches with torch.where."
 _EVENTS = "It runs on all units and draws at once: compute along the last dimension, and make vectors .to_event(1)."
 
 
