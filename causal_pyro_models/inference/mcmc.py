@@ -11,6 +11,7 @@ from causal_pyro_models.inference.arviz_interface import effective_sample_size
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.potential import Potential
+from causal_pyro_models.isolation import let_others
 from causal_pyro_models.validation import checked_count
 
 FEWEST_DRAWS = 4  # of a chain, that R-hat and effective sample size are defined for
@@ -91,8 +92,9 @@ class NUTS:
         """Unconstrained draws of one chain, and how many of its transitions diverged."""
         divergent = 0
 
-        def count(kernel: Any, _params: Any, stage: str, _i: int) -> None:
+        def after(kernel: Any, _params: Any, stage: str, _i: int) -> None:
             nonlocal divergent
+            let_others()
             if stage.startswith("Sample"):
                 divergent = len(kernel.diagnostics()["divergences"])
 
@@ -104,7 +106,7 @@ class NUTS:
             num_samples,
             warmup_steps=self.num_warmup,
             initial_params=potential.start(),
-            hook_fn=count,
+            hook_fn=after,
             disable_progbar=not self.progress,
             transforms={},
         )
