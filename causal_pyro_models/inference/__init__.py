@@ -14,6 +14,7 @@ from causal_pyro_models.inference.imputation import Imputation, impute
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.measured import soft
+from causal_pyro_models.inference.posteriors import with_posterior
 from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
 from causal_pyro_models.inference.probability import probability
 
@@ -39,5 +40,6 @@ __all__ = [
     "sbc",
     "soft",
     "to_inference_data",
+    "with_posterior",
     "worlds",
 ]

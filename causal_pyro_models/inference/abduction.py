@@ -18,7 +18,9 @@ from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_E
 from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe, read_cells
 from causal_pyro_models.inference.gaussian import normal_posterior
+from causal_pyro_models.inference.given_posterior import given_posterior
 from causal_pyro_models.inference.guides import Guide
+from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
 from causal_pyro_models.inference.measured import with_measurements
@@ -163,6 +165,10 @@ def abducted(
         )
     _check_noise_is_implicit(program)
     program, evidence = with_measurements(program, evidence)
+    if program.held is not None:
+        noise = _under_posterior(program, program.held, evidence, method, num_samples)
+        _warn_of(noise)
+        return noise
     groups = alike(program, *read_cells(program, evidence))
     draws = num_samples
     if any(conditioned.relevant for conditioned, _ in groups):
@@ -172,6 +178,14 @@ def abducted(
         noise = _of_groups(groups, method, unless_exact, seed)
     _warn_of(noise)
     return noise
+
+
+def _under_posterior(program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None) -> Noise:
+    """The noise given each draw of the parameters that the model is held at."""
+    conditioned = Conditioned.on(program, evidence)
+    posterior, rows = given_posterior(conditioned, held, method, num_samples)
+    with held.at(rows):
+        return replace(_completed(conditioned, len(rows), posterior), exact=False)
 
 
 def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None, seed: int | None) -> Noise:

@@ -76,7 +76,7 @@ def probability(
             for name in event:
                 if name not in program.sites:
                     raise unknown_variable(name, program.sites, "site")
-            exact = _summed(program, event, evidence)
+            exact = None if program.held else _summed(program, event, evidence)
             if exact is not None:
                 return exact
         elif not callable(event):
