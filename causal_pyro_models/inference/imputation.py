@@ -49,6 +49,7 @@ class Imputation(Draws):
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
+    @isolated
     def table(self, seed: int | None = None) -> pd.DataFrame:
         """One completed table, a draw of each unit, with labels as in the data."""
         import pandas as pd
