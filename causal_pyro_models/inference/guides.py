@@ -186,7 +186,9 @@ def fit_guide(
             )
         density = conditioned.sampled_model()
         trained = _made(guide, conditioned, density)
-        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=conditioned.program.nesting, vectorize_particles=True)
+        program = conditioned.program
+        together = not program.verdict.in_turns
+        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=program.nesting, vectorize_particles=together)
         with torch.enable_grad(), pyro.validation_enabled(False):
             _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in sampled])
             loss = elbo(density, _in_plates(trained, conditioned, None))
