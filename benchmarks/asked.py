@@ -41,7 +41,7 @@ class Case:
         treatment: site -> (control, treated).
         outcome: a site, or a function of the values in a world, a number for each unit.
         threshold: above which the outcome is an event.
-        hidden: what the evidence does not show and is asked for, a site.
+        hidden: what the evidence does not show and is asked for, a number for each unit or one for all.
         cut: above which it is asked how probable it is.
         seed: of the run of the program that the evidence is from.
         fixed: evidence that is none of a run.
@@ -57,7 +57,7 @@ class Case:
     treatment: Mapping[str, tuple[float, float]]
     outcome: str | Callable[[Any], Any]
     threshold: float
-    hidden: str
+    hidden: Callable[[Any], Any]
     cut: float
     seed: int = 1
     fixed: Mapping[str, torch.Tensor] | None = None
@@ -79,6 +79,16 @@ class Case:
     def evidence(self) -> dict[str, torch.Tensor]:
         """The values of what is seen."""
         return dict(self.fixed) if self.fixed else {name: self.complete[name] for name in self.seen}
+
+    @property
+    def plain_evidence(self) -> dict[str, torch.Tensor]:
+        """The evidence as the program itself has it, one unit without a dimension."""
+        return {name: value if self.plated else value.reshape(()) for name, value in self.evidence.items()}
+
+    @property
+    def nesting(self) -> int:
+        """How many plates lie in one another."""
+        return max((value.dim() for value in self.plain_evidence.values()), default=0) if self.plated else 0
 
     def arm(self, which: int) -> dict[str, float]:
         """The control (0) or the treatment (1)."""
@@ -199,10 +209,11 @@ def of_posterior(estimate: cpm.Estimate, noise: cpm.Noise, entry: int = 0) -> An
     return float(estimate.value.reshape(-1)[entry]), spread / math.sqrt(float(noise.ess.min()))
 
 
-def of_population(case: Case, estimate: cpm.Estimate, size: Size) -> Answer:
-    """The same without evidence: where the program has plates, its draws are a posterior's."""
+def of_population(estimate: cpm.Estimate, size: Size) -> Answer:
+    """The same without evidence, where it is a posterior's if the program has parameters."""
     error = float(estimate.standard_error.reshape(-1)[-1])
-    return float(estimate.value.reshape(-1)[-1]), error / math.sqrt(size.draws) if case.plated else error
+    drawn = "posterior" in estimate.doubt.sources
+    return float(estimate.value.reshape(-1)[-1]), error / math.sqrt(size.draws) if drawn else error
 
 
 def seen_or_not(verb: Callable[..., cpm.Estimate], event: bool = False) -> Callable[[Case, Size], Answer]:
@@ -212,7 +223,8 @@ def seen_or_not(verb: Callable[..., cpm.Estimate], event: bool = False) -> Calla
         outcome = case.event if event else case.outcome
         more: dict[str, Any] = {"by": case.group} if verb is cpm.cate else {}
         if not case.plated:
-            return of_population(case, verb(case.model, case.treatment, outcome, num_samples=size.draws, seed=1, **more), size)
+            simulated = verb(case.model, case.treatment, outcome, num_samples=size.draws, seed=1, **more)
+            return of_population(simulated, size)
         noise = case.noise(size)
         return of_posterior(verb(case.model, case.treatment, outcome, evidence=noise, seed=1, **more), noise, -1)
 
@@ -226,7 +238,7 @@ def population(verb: Callable[..., cpm.Estimate], **more: Any) -> Callable[[Case
         arms: Any = case.treatment
         if verb is cpm.dose_response:
             arms = {name: list(points) for name, points in arms.items()}
-        return of_population(case, verb(case.model, arms, case.outcome, num_samples=size.draws, seed=1, **more), size)
+        return of_population(verb(case.model, arms, case.outcome, num_samples=size.draws, seed=1, **more), size)
 
     return ask
 
@@ -261,7 +273,9 @@ def all_observed(case: Case, size: Size) -> Answer:
 def probable(case: Case, size: Size) -> Answer:
     """The probability that what is hidden is above a value, given the evidence."""
     method = cpm.ImportanceSampling()
-    p = cpm.probability(case.model, lambda w: w[case.hidden] > case.cut, case.evidence, method, size.draws, seed=1)
+    p = cpm.probability(
+        case.model, lambda world: case.hidden(world) > case.cut, case.evidence, method, size.draws, seed=1
+    )
     value = float(p.reshape(-1)[0])
     return value, math.sqrt(max(value * (1 - value), 1e-4) / float(case.noise(size).ess.min()))
 
@@ -304,7 +318,7 @@ def _necessary(case: Case, worlds: Worlds) -> Answer:
 
 
 def _hidden(case: Case, worlds: Worlds) -> Answer:
-    return worlds.mean((_flat(worlds.world({})[case.hidden])[:, :1] > case.cut).astype(float))
+    return worlds.mean((_flat(case.hidden(worlds.world({})))[:, :1] > case.cut).astype(float))
 
 
 def _moved(worlds: Worlds, do: Mapping[str, float]) -> Answer:

@@ -208,9 +208,11 @@ class Mixture(ByHand):
             mean, spread = np.zeros(2), np.zeros(2)
             for c in (0, 1):
                 own = y[k == c] - self.centres[c]
-                evidence, loc, root = conditioned(
-                    np.eye(1), np.ones((len(own), 1)), np.full(len(own), 0.49), own
-                ) if len(own) else (0.0, np.zeros(1), np.eye(1))
+                evidence, loc, root = (
+                    conditioned(np.eye(1), np.ones((len(own), 1)), np.full(len(own), 0.49), own)
+                    if len(own)
+                    else (0.0, np.zeros(1), np.eye(1))
+                )
                 total += evidence
                 mean[c], spread[c] = self.centres[c] + loc[0], root[0, 0]
             log_weights.append(total)

@@ -1,4 +1,4 @@
-"""Eight Pyro programs in the style of Pyro's tutorials, as their authors would write them: nothing is bent to the verbs.
+"""Eight Pyro programs in the style of Pyro's tutorials, as their authors would write them, not bent to the verbs.
 
 Each is a causal model: a treatment that can be set, an outcome, and something that is not observed.
 """
