@@ -102,6 +102,7 @@ if TYPE_CHECKING:
         exogenize as exogenize,
         intervene as intervene,
         mechanism as mechanism,
+        policy as policy,
         potential as potential,
         quantile as quantile,
     )
@@ -119,7 +120,7 @@ _HOMES = {
     "data": ("Binary Categorical Continuous Count Image Intervened Ordinal Pairs Positive infer_variables"),
     "identification": "JointTable Query ate_bounds bounds identify pn_bounds pns_bounds ps_bounds recover verify",
     "independence": "test_graph",
-    "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
+    "scm": "Mechanism check_mechanism exogenize intervene mechanism policy potential quantile",
     "models": (
         "AdditiveNoiseModel CausalFlow CausalGAN CausalNormalizingFlow CausalVAE NeuralCausalModel Node "
         "StructuralCausalModel load register save"

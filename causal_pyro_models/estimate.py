@@ -47,6 +47,7 @@ class Basis:
         estimands: what it equals in the distribution of the data; empty where it is not identifiable.
         witness: the hedge or the conflict that stands in the way; None where it is identifiable.
         reason: the same in words.
+        undecided: whether neither can be told, as of some policies.
 
     Example:
         >>> from causal_pyro_models import CausalGraph, identify
@@ -61,6 +62,7 @@ class Basis:
     estimands: tuple[Identified, ...] = ()
     witness: object = None
     reason: str = ""
+    undecided: bool = False
 
     @property
     def identified(self) -> bool:
@@ -72,6 +74,8 @@ class Basis:
             return "identified from the data: " + "; ".join(
                 f"{estimand.query} = {estimand.text()}" for estimand in self.estimands
             )
+        if self.undecided:
+            return f"whether the data alone determine it cannot be told: {self.reason}"
         return f"rests on the form of the model, the data alone do not determine it: {self.reason}"
 
 

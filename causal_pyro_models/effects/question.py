@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
-from causal_pyro_models.effects.queries import BOUNDS
+from causal_pyro_models.effects.queries import (
+    BOUNDS,
+    OF_PLANS,
+    policies_in,
+    undecided_plan,
+)
 from causal_pyro_models.effects.support import check_supported
 from causal_pyro_models.effects.units import Effect, Means, Units, check_scaled, difference, scale_of
 from causal_pyro_models.errors import (
@@ -34,6 +39,7 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mixtures import fitted, refits, student, widened
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
@@ -163,6 +169,8 @@ class Question:
         """
         if self.data_graph is None:
             return None
+        if reads := policies_in(*about):
+            return self._basis_of_plan(reads, queries, *about)
         found = queries(*about)
         text = " and ".join(str(query) for query in found)
         try:
@@ -175,6 +183,31 @@ class Question:
                     error.witness,
                 ) from None
             return Basis(text, (), error.witness, str(error))
+
+    def _basis_of_plan(
+        self, reads: Mapping[str, Sequence[str]], queries: Callable[..., Sequence[Query]], *about: object
+    ) -> Basis:
+        """What an answer rests on where policies set something: identified, or it cannot be told.
+
+        Raises:
+            NotIdentifiableError: it cannot be told, and identification is required.
+        """
+        if queries in OF_PLANS:
+            found = queries(*about)
+            reason = undecided_plan(cast(CausalGraph, self.data_graph), reads, found)
+        else:
+            found, reason = [], f"of policies, what {self.name} asks for is not decided."
+        text = " and ".join(map(str, found))
+        if not reason:
+            try:
+                return Basis(text, tuple(identify(cast(CausalGraph, self.data_graph), query) for query in found))
+            except NotIdentifiableError as error:
+                reason = str(error)
+        plan = "; ".join(f"a policy for {x} that reads {', '.join(names)}" for x, names in reads.items())
+        reason = f"it is asked of {plan}, and {reason}"
+        if self.require_identified:
+            raise NotIdentifiableError(f"whether data determine the effect cannot be told: {reason}")
+        return Basis(text, (), None, reason, undecided=True)
 
     def units(self) -> Units:
         """The units of the evidence; without any, simulated ones (and parameters from their prior)."""
@@ -236,6 +269,7 @@ class Question:
         return self.answer(units.means(terms), difference, basis, scale_of(terms))
 
 
+@isolated
 def asked(
     verb: Callable[..., Estimate], model: Model, options: Options, answer: Callable[[Question], Estimate]
 ) -> Estimate:

@@ -26,6 +26,7 @@ from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.ragged import Group, alike, joined
 from causal_pyro_models.inference.weights import resampling
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
@@ -57,6 +58,7 @@ class Method(Protocol):
         """Draws of the latents of the relevant sites, and how good they are."""
 
 
+@isolated
 def abduct(
     model: Model,
     evidence: Any,

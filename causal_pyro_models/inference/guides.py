@@ -21,6 +21,7 @@ from torch.distributions import biject_to
 from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError
 from causal_pyro_models.inference.conditioned import Conditioned, latents_of
 from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
+from causal_pyro_models.isolation import isolated, let_others
 from causal_pyro_models.scm.sites import Model, is_auxiliary
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
@@ -126,6 +127,7 @@ def _unconstrained(support: Any, shape: torch.Size) -> torch.Size:
     return torch.Size(biject_to(support).inverse_shape(shape))
 
 
+@isolated
 def fit_guide(
     model: Model,
     evidence: Any,
@@ -184,7 +186,9 @@ def fit_guide(
             )
         density = conditioned.sampled_model()
         trained = _made(guide, conditioned, density)
-        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=conditioned.program.nesting, vectorize_particles=True)
+        program = conditioned.program
+        together = not program.verdict.in_turns
+        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=program.nesting, vectorize_particles=together)
         with torch.enable_grad(), pyro.validation_enabled(False):
             _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in sampled])
             loss = elbo(density, _in_plates(trained, conditioned, None))
@@ -268,6 +272,7 @@ def _minimise(
         value.backward()
         optimiser.step()
         schedule.step()
+        let_others()
         if step % 50 == 0:
             bar.set_postfix(loss=f"{value.item():.4g}")
 

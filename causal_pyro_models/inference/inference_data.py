@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from causal_pyro_models.data.coded import codes
+from causal_pyro_models.data.variables import Labelled
 from causal_pyro_models.errors import DataError, QueryError
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
@@ -38,6 +40,8 @@ def to_inference_data(
     Groups, with dimensions ``chain``, ``draw``, ``unit`` and those of a single value: ``prior`` and
     ``prior_predictive`` (the observed sites), ``posterior`` (population-level parameters and noise), ``sample_stats``,
     ``posterior_predictive``, ``counterfactual`` (with a dimension ``world`` after ``draw``), ``observed_data``.
+
+    A site with labels holds their codes, and the labels in its attribute ``labels``.
 
     Where draws were resampled by their importance weights, the attribute ``resampled`` of the group says so;
     ``sample_stats`` then holds the weight that each draw had, and the effective sample size and Pareto k-hat of each
@@ -170,8 +174,11 @@ class _Layout:
                 dims[-1] = "unit"
             values = value if draws.num_draws is not None else value[None]
             dims += [f"{name}_dim_{i}" for i in range(values.dim() - 1 - len(batch))]
-            variables[name] = dims, values
+            variables[name] = dims, codes(values)
         group = self.group(variables, self.chains if draws.num_draws == self.draws else 1)
+        for name, kind in draws.kinds.items():
+            if isinstance(kind, Labelled) and name in group:
+                group[name].attrs["labels"] = [str(label) for label in kind.labels]
         if draws.log_weights is not None:
             group.attrs["resampled"] = RESAMPLED
         return group.assign_attrs(kind=_kind(draws)) if isinstance(draws, Noise) else group

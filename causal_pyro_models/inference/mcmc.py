@@ -8,6 +8,7 @@ import torch
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.posterior import Posterior
+from causal_pyro_models.isolation import let_others
 from causal_pyro_models.validation import checked_count
 
 
@@ -71,6 +72,7 @@ class NUTS:
                     num_samples=num_samples // self.num_chains,
                     warmup_steps=self.num_warmup,
                     disable_progbar=not self.progress,
+                    hook_fn=lambda *_: let_others(),
                 )
                 mcmc.run()
                 parts.append(mcmc.get_samples())

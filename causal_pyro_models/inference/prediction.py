@@ -9,13 +9,15 @@ from typing import Any, cast
 
 import torch
 
-from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
+from causal_pyro_models.data.variables import Variable
+from causal_pyro_models.errors import AbductionError, InterventionError, ModelError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted_by_all
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds, mixed
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.support import warn_of_leaving
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
@@ -23,6 +25,7 @@ from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
 
+@isolated
 def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws:
     """Samples of every site of a model: seeing, or doing where the model is an intervened one.
 
@@ -38,7 +41,8 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
 
     Raises:
         QueryError: num_samples is not a positive integer.
-        ModelError: the model has no sites or needs arguments.
+        ModelError: the model has no sites or needs arguments, draws random numbers outside of ``pyro.sample``, or has
+            a ``pyro.factor``, which only draws with weights can honour.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -54,11 +58,19 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
     num_samples = checked_count(num_samples, "num_samples")
     with seeded(seed), torch.no_grad():
         program = inspect_model(model)
+        if program.factors:
+            raise ModelError(
+                f"sample runs a program forwards, which cannot honour its pyro.factor {program.factors[0]!r}, since "
+                f"that weighs draws. Draw from counterfactual(model, {{}}, {{}}, method=ImportanceSampling()), which "
+                f"does, or leave it out."
+            )
         draws = num_samples if program.plated else None
         trace = traced(program.batched(num_samples, draws))
-    return Draws(*_values(program, trace, draws, lambda site: role(site) != "natural"), draws)
+    values, event_dims, kinds = _values(program, trace, draws, lambda site: role(site) != "natural")
+    return Draws(values, event_dims, draws, kinds=kinds)
 
 
+@isolated
 def worlds(
     model: Model,
     evidence: Any,
@@ -198,8 +210,9 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
             _check_parameters(
                 program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
             )
-        values = _values(program, trace, noise.num_draws, is_variable)
-        result[name] = Draws(*values, noise.num_draws, noise.log_weights, noise.ess, noise.pareto_k)
+        values, event_dims, kinds = _values(program, trace, noise.num_draws, is_variable)
+        quality = noise.log_weights, noise.ess, noise.pareto_k
+        result[name] = Draws(values, event_dims, noise.num_draws, *quality, kinds=kinds)
     return Worlds(result, noise)
 
 
@@ -208,8 +221,9 @@ def _by_draw(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> 
     for name, value in do.items():
         if isinstance(value, Potential) and _by_draw(program, noise, value.do):
             return True
-        events = program.sites[name].place.event_dim if name in program.sites else 0
-        if isinstance(value, torch.Tensor) and value.dim() > events + program.nesting and len(value) == noise.num_draws:
+        place = program.sites[name].place if name in program.sites else None
+        dims = 0 if place is None else place.event_dim + (len(place.plates) if program.plated else 1)
+        if isinstance(value, torch.Tensor) and value.dim() > dims and len(value) == noise.num_draws:
             return True
     return False
 
@@ -218,6 +232,8 @@ def _without_unaffected(program: Program, noise: Noise, do: Mapping[str, Interve
     """Where the graph is known, what was observed and is not affected keeps its value, and is not computed again."""
     model = program.model
     if not isinstance(model, StructuralCausalModel) or not set(do) <= set(model.graph.variables):
+        return program
+    if program.verdict.in_turns:  # whose runs are each of one unit, where the values are those of all
         return program
     affected = set(do).union(*(model.graph.descendants(name) for name in do))
     unaffected = {name: value for name, value in noise.factual.items() if name not in affected}
@@ -239,10 +255,13 @@ def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[st
 
 def _values(
     program: Program, trace: Any, draws: int | None, chosen: Callable[[Any], bool]
-) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-    values, event_dims = {}, {}
+) -> tuple[dict[str, torch.Tensor], dict[str, int], dict[str, Variable]]:
+    """Of the chosen sites of a trace the values, how many dimensions an event has, and the kinds that they say."""
+    values, event_dims, kinds = {}, {}, {}
     for name, site in trace.nodes.items():
         if site["type"] == "sample" and not is_auxiliary(site) and chosen(site):
             values[name] = program.values(site, draws)
             event_dims[name] = site["fn"].event_dim
-    return values, event_dims
+            if "variable" in site["infer"]:
+                kinds[name] = site["infer"]["variable"]
+    return values, event_dims, kinds

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from causal_pyro_models.data.coded import codes, in_codes
+from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import EvidenceError, QueryError, unknown_variable
 from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abducted
 from causal_pyro_models.inference.conditioned import Conditioned
@@ -15,8 +17,9 @@ from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.prediction import predict
-from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.inference.program import Program, Site, inspect_model
 from causal_pyro_models.inference.states import States
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.sites import Model, as_numbers
 from causal_pyro_models.seeding import seeded
 
@@ -24,6 +27,7 @@ Event: TypeAlias = Mapping[str, Any] | Callable[[Draws], torch.Tensor]
 """Values of sites, or a function of the values of all sites that says for each unit whether it is so."""
 
 
+@isolated
 def probability(
     model: Model,
     event: Event,
@@ -40,8 +44,8 @@ def probability(
 
     Args:
         model: a callable with Pyro primitives.
-        event: site -> value, all of which have to hold; or a function of a :class:`Draws` that gives true or false for
-            each of its draws and units.
+        event: site -> value or label, all of which have to hold; or a function of a :class:`Draws` that gives true or
+            false for each of its draws and units.
         evidence: see :func:`abduct`; None for none.
         method, num_samples, seed: see :func:`abduct`; for answers from draws, 1,000 by default.
 
@@ -94,18 +98,25 @@ def _held(event: Event, world: Draws) -> torch.Tensor:
         return found.bool()
     held = torch.ones((), dtype=torch.bool)
     for name, value in event.items():
-        held = held & _equal(world[name], value, world.event_dims[name])
+        held = held & _equal(name, codes(world[name]), value, world.event_dims[name], world.kinds.get(name))
     return held
 
 
-def _equal(values: torch.Tensor, value: Any, event_dim: int) -> torch.Tensor:
+def _equal(name: str, values: torch.Tensor, value: Any, event_dim: int, kind: Variable | None) -> torch.Tensor:
+    """Whether values are the one of an event."""
+    code = in_codes(name, value, kind, QueryError)
     try:
-        same = values == as_numbers(value).to(values.device)
+        same = values == as_numbers(code).to(values.device)
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(
-            f"the value of an event must be a number, the code of a category, got {value!r:.80}."
+            f"the value of an event must be a number, or a label where the site has some, got {value!r:.80}."
         ) from None
     return same.reshape(*same.shape[: same.dim() - event_dim], -1).all(-1) if event_dim else same
+
+
+def _held_by(site: Site, name: str, values: torch.Tensor, value: Any) -> torch.Tensor:
+    """Whether values of a site are the one of an event."""
+    return _equal(name, values, value, site.place.event_dim, site.variable)
 
 
 def _summed(program: Program, event: Mapping[str, Any], evidence: Any) -> torch.Tensor | None:
@@ -116,7 +127,7 @@ def _summed(program: Program, event: Mapping[str, Any], evidence: Any) -> torch.
         return None
     hidden = [name for name in event if name not in data]
     if not hidden:
-        seen = [_equal(data[name], value, program.sites[name].place.event_dim) for name, value in event.items()]
+        seen = [_held_by(program.sites[name], name, data[name], value) for name, value in event.items()]
         return functools.reduce(torch.logical_and, seen).double().expand(units)
     states = States.of(program, data, units, hidden)
     if any(name not in states.values for name in hidden):
@@ -130,11 +141,10 @@ def _summed(program: Program, event: Mapping[str, Any], evidence: Any) -> torch.
     size = log_joint.shape[1]
     held = torch.ones(len(log_joint), size, dtype=torch.bool)
     for name, value in event.items():
-        event_dim = program.sites[name].place.event_dim
         if name in data:
-            same = _equal(data[name], value, event_dim)
+            same = _held_by(program.sites[name], name, data[name], value)
         else:
-            same = _equal(states.values[name], value, event_dim)[:, None]
+            same = _held_by(program.sites[name], name, states.values[name], value)[:, None]
         held = held & same
     top = log_joint.amax(0)
     if bool(torch.isneginf(top).any()):

@@ -21,6 +21,7 @@ from causal_pyro_models.inference import Draws, Method, Noise, abduct, counterfa
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models import StructuralCausalModel
+from causal_pyro_models.models.stand_in import WithStandIns
 from causal_pyro_models.scm.handlers.exogenous import site_mechanism
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism
 from causal_pyro_models.scm.mechanisms.samples import draw
@@ -222,10 +223,7 @@ class Subject:
 def plain(model: Model) -> Model:
     """The model as a function like any other, whatever class it is of."""
 
-    def program() -> Any:
-        return model()
-
-    return program
+    return WithStandIns(model, {})
 
 
 def sites(model: Model, values: Values, gradients: bool = False) -> dict[str, RecordedSite]:
