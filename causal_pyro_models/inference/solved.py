@@ -158,7 +158,7 @@ def _check_invertible(program: Program, seen: Mapping[str, Tensor], units: int, 
         for before, node in trace.nodes.items():
             if before == cause:
                 break
-            if _is_random(program, before, node) and not node["is_observed"]:
+            if _is_random(program, before, node):
                 others[before] = _in_groups(node["value"], draws)
         trace = traced(_observed(poutine.condition(program.batched(units, draws), data=others), seen))
         values = trace.nodes[cause]["value"].double()
