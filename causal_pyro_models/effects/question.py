@@ -71,6 +71,8 @@ class Options(TypedDict, total=False):
         AbductionError: an unobserved site has evidence downstream and no method was given.
         EvidenceError: evidence that the model cannot have produced.
         InterventionError: a treatment that is not a pair, or that its site cannot take.
+        MechanismError: the distribution of a site has no mechanism, and several worlds are asked about together: with
+            evidence, potentials, or subgroups that the treatment changes.
         ModelError: a model that does not run, or an outcome that is not finite.
         NotIdentifiableError: data do not determine the effect, and it was required; with the hedge, and what bounds
             there are.
