@@ -256,6 +256,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         chains=posterior.chains,
         divergences=posterior.divergences,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
+        kinds={name: site.variable for name, site in program.sites.items() if site.variable is not None},
     )
 
 

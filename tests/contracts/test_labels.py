@@ -285,6 +285,18 @@ def test_a_site_says_a_kind_or_nothing():
         cpm.sample(lambda: pyro.sample("X", dist.Bernoulli(0.5), infer={"variable": "binary"}))
 
 
+def test_inference_data_holds_codes_and_says_their_labels(model, kinds):
+    table = pd.DataFrame(seen(labels_of(kinds))).astype({"Z": object})
+    noise = cpm.abduct(model, table, seed=0)
+    table.loc[1, "Z"] = None
+    data = cpm.to_inference_data(
+        posterior=noise, counterfactual=cpm.counterfactual(model, noise, {"X": kinds["X"].labels[0]}), observed=table
+    )
+    np.testing.assert_array_equal(data["observed_data"]["Z"], [2.0, np.nan, 1.0])
+    assert data["counterfactual"]["Z"].attrs["labels"] == [str(label) for label in kinds["Z"].labels]
+    np.testing.assert_array_equal(np.asarray(data["counterfactual"]["Z"]).reshape(-1), [2, 0, 1])
+
+
 # Nested plates --------------------------------------------------------------------------------------------------------
 
 
