@@ -130,8 +130,10 @@ def _observed(observed: Any, kinds: Mapping[str, Variable]) -> Arrays:
             data[str(name)] = _array(in_cells(str(name), value, kinds.get(name), DataError))
         except DataError:
             raise
-        except (TypeError, ValueError) as error:
-            raise DataError(f"the observed values of {name!r} must be numbers, one in every place: {error}.") from error
+        except TypeError as error:
+            raise DataError(f"the observed values of {name!r} must be numbers, got {error}.") from error
+        except ValueError as error:
+            raise DataError(f"the observed values of {name!r} must be an array of numbers: {error}.") from error
         if (kind := data[str(name)].dtype).kind not in "biuf":
             raise DataError(f"the observed values of {name!r} must be numbers, got {kind}.")
     return data
