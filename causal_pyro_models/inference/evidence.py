@@ -28,8 +28,7 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
 
     Raises:
         UnknownVariableError: a name that no site has.
-        EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is deterministic
-            or intervened on.
+        EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is intervened on.
     """
     data, units, missing = read_cells(program, evidence)
     for name, absent in missing.items():
@@ -156,11 +155,6 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
             f"evidence on {name!r} contradicts the intervention on it in this model: leave it out, or pass the "
             f"model before the intervention and the intervention as do."
         )
-    if site.deterministic:
-        raise EvidenceError(
-            f"evidence on {name!r} cannot be used: the site is deterministic, so its value follows from its parents. "
-            f"Give evidence on the sites it is computed from, or give it noise of its own."
-        )
     try:
         x = as_numbers(in_cells(name, value, site.variable, EvidenceError, tuple(site.event_shape)))
     except CausalError:
@@ -223,7 +217,7 @@ class Observe(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         name, fn = msg["name"], msg["fn"]
-        if name not in self.data or is_auxiliary(msg) or role(msg) is not None:
+        if name not in self.data or is_auxiliary(msg) or role(msg) not in (None, "measured"):
             return
         value = self.data[name]
         shape = fn.batch_shape + fn.event_shape
