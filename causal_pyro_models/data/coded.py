@@ -120,6 +120,9 @@ class Coded(Tensor):
         name, kwargs = func.__name__, kwargs or {}
         if name in _COMPARISONS and len(args) == 2:
             return _compared(name, *args)
+        if name in ("equal", "allclose", "isclose"):
+            _shared(args)
+            return func(*_bare(args), **_bare(kwargs))
         if name == "where" and len(args) == 3 and (one := _shared(args[1:])) is not None:
             branches = [in_codes(one.site, part, one.variable, QueryError) for part in args[1:]]
             return _wrapped(torch.where(_bare(args[0]), *map(codes, branches)), one)
