@@ -111,6 +111,7 @@ def test_an_index_is_its_codes():
 
 def test_what_leaves_torch_has_labels():
     assert NAMED.numpy().tolist() == np.asarray(NAMED).tolist() == NAMED.tolist() == ["a", "c", "b"]
+    assert KINDS["strings"].decode(NAMED).tolist() == NAMED.tolist()
     assert NAMED[1].item() == "c" and repr(NAMED) == "labelled(['a', 'c', 'b'])"
     assert labelled(CODES, KINDS["days"]).numpy().dtype == "datetime64[us]"
     assert NUMBERS.numpy().dtype == np.int64
