@@ -365,6 +365,23 @@ def test_a_model_that_was_fitted_to_labels_speaks_them(refits, tmp_path):
     assert np.allclose(first["y"], named["y"][:3], atol=1e-5)
 
 
+def test_levels_without_data_are_outside_and_imputed_ones_are_labels():
+    rng = np.random.default_rng(0)
+    grade = pd.Categorical(rng.choice(["low", "mid"], 300), ["low", "mid", "high"], ordered=True)
+    table = pd.DataFrame({"grade": grade, "y": rng.normal(size=300) + grade.codes, "s": rng.integers(1, 4, 300)})
+    gaps = table.astype({"grade": object})
+    gaps.loc[::3, "grade"], gaps.loc[1::3, "y"] = None, np.nan
+    graph, kinds = CausalGraph.from_edges([("grade", "y"), ("s", "y")]), cpm.infer_variables(table)
+    whole, model = cpm.CausalFlow(graph, kinds), cpm.CausalFlow(graph, kinds)
+    for each, data in ((whole, table), (model, gaps)):
+        cpm.fit(each, data, steps=5, seed=0, progress=False)
+    support = cpm.ate(whole, {"grade": ("low", "high")}, "y", **SOME).support
+    assert support.nearest == {"grade": "mid"} and "the nearest supported grade is mid" in str(support)
+    drawn = cpm.impute(model, gaps.iloc[:6], num_samples=20, seed=0)
+    assert drawn["grade"][:, 1].tolist() == [table["grade"][1]] * 20
+    assert set(drawn.to_dataframe()["grade"]) <= set(grade.categories) >= set(drawn.table(seed=0)["grade"])
+
+
 def test_a_program_that_calls_a_learned_model_speaks_its_labels():
     model, table = learned(records()), records()
     row = cpm.counterfactual(lambda: model(), table.iloc[:2], {"arm": "yes"})
