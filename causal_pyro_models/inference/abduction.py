@@ -82,9 +82,10 @@ def abduct(
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
-        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
-            its evidence.
+        evidence: a DataFrame with a row for each unit, or one row of it; a dict from site to an array ``(units,
+            *event)``, a scalar holding for every unit; or a world, a :class:`Draws` with one value for each unit. A
+            tensor holds the model's own values, and all else labels where a site has some. In a model of one unit, NaN
+            or None in anything but a tensor is missing for its unit, which is answered by the rest of its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
             the proposal of importance sampling. By these, sites with finitely many states are summed over.
