@@ -78,6 +78,10 @@ def abduct(
     finitely many states, up to 10,000 joint ones of a unit, or all are linear with normal noise. Others need a
     ``method``; the noise of the observed ones is then exact given each of its draws.
 
+    Evidence on a deterministic site that is an invertible function of one hidden site, given the rest, is solved for
+    that one; what is hidden beside it weighs by the density of the evidence, its Jacobian included. Of other functions,
+    and where a measurement has an error, give :func:`soft` evidence.
+
     Importance sampling resamples once, so that all draws are of equal weight; see :class:`Draws`.
 
     Args:
@@ -101,7 +105,7 @@ def abduct(
     Raises:
         AbductionError: an unobserved site has evidence downstream and no closed form, and no method was given; or a
             plate is subsampled.
-        EvidenceError: evidence that the model cannot have produced.
+        EvidenceError: evidence that the model cannot have produced, or on a deterministic site that cannot be solved.
         UnknownVariableError: evidence on a name that no site has.
 
     Warns:
