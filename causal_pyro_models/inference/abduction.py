@@ -171,7 +171,7 @@ def abducted(
     _check_noise_is_implicit(program)
     program, evidence = with_measurements(program, evidence)
     if program.held is not None:
-        noise = _under_posterior(program, program.held, evidence, method, num_samples)
+        noise = _under_posterior(program, program.held, evidence, method, num_samples, seed)
         _warn_of(noise)
         return noise
     groups = alike(program, *read_cells(program, evidence))
@@ -185,12 +185,14 @@ def abducted(
     return noise
 
 
-def _under_posterior(program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None) -> Noise:
+def _under_posterior(
+    program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None, seed: int | None
+) -> Noise:
     """The noise given each draw of the parameters that the model is held at."""
     conditioned = Conditioned.on(program, evidence)
     posterior, rows = given_posterior(conditioned, held, method, num_samples)
     with held.at(rows):
-        return replace(_completed(conditioned, len(rows), posterior), exact=False)
+        return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
 
 
 def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None, seed: int | None) -> Noise:
