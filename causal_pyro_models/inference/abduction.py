@@ -19,6 +19,7 @@ from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe, read_cells
 from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.given_posterior import given_posterior
+from causal_pyro_models.inference.gradients import check_determined
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
@@ -190,6 +191,7 @@ def _under_posterior(
 ) -> Noise:
     """The noise given each draw of the parameters that the model is held at."""
     conditioned = Conditioned.on(program, evidence)
+    check_determined(conditioned.sampled)
     posterior, rows = given_posterior(conditioned, held, method, num_samples)
     with held.at(rows):
         return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
@@ -199,6 +201,7 @@ def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: in
     """The noise of all units, abducted group by group."""
     parts = []
     for conditioned, _ in groups:
+        check_determined(conditioned.relevant)
         posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
         parts.append(_completed(conditioned, draws, posterior, seed))
     return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
