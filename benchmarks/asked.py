@@ -23,9 +23,9 @@ Answer = tuple[float, float]
 class Size:
     """How much is drawn: in all, in a chain, and steps of a guide."""
 
-    draws: int = 4_000
-    chain: int = 400
-    steps: int = 400
+    draws: int = 2_000
+    chain: int = 200
+    steps: int = 300
 
 
 @dataclass(frozen=True)

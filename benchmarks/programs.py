@@ -58,7 +58,7 @@ def cases() -> list[Case]:
         ),
         Case(
             "mixture", tutorials.mixture, by_hand.Mixture(), True, "Y", {"K": (0, 1)}, "Y", 0.5,
-            lambda world: world["K"], 0.5, groups=False,
+            lambda world: world["K"], 0.5, seed=2, groups=False,
         ),
         Case(
             "hidden Markov", tutorials.hidden_markov, by_hand.HiddenMarkov(), False, MARKOV, {"D_1": (0.0, 1.0)}, "Y_2",
