@@ -14,7 +14,7 @@ from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.effects.units import Units, difference, scale_of
 from causal_pyro_models.errors import EvidenceError, QueryError
 from causal_pyro_models.estimate import Estimate
-from causal_pyro_models.scm.handlers.interventions import Treatment
+from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model, as_numbers
 
 MAXIMUM_GROUPS = 100
@@ -198,8 +198,11 @@ def cate(
         if given is not None:
             return _cate_given(question, treatment, outcome, given)
         basis = question.basis(conditional_queries, treatment, outcome, by)
-        units = question.units()
-        terms = units.outcomes(outcome, *question.arms(treatment))
+        arms = question.arms(treatment)
+        units = question.units(*arms)
+        if units.noise.seed is not None and _moved(units, by, *arms):
+            units = question.units()  # a question of two worlds, which needs the mechanisms
+        terms = units.outcomes(outcome, *arms)
         labels, groups = _groups(units, by)
         inside, over = _within(units, terms, groups, labels), by if isinstance(by, str) else "group"
         return question.answer(units.means(inside), _mean_within, basis, scale_of(terms), over, labels)
@@ -227,6 +230,12 @@ def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, give
     points = [as_labels(x.expand(terms.shape[1], *x.shape[1:]), sites[name].variable) for name, x in columns.items()]
     labels = points[0] if len(points) == 1 else list(zip(*points, strict=True))
     return question.answer(units.each(terms), difference, basis, scale_of(terms), ", ".join(columns), labels)
+
+
+def _moved(units: Units, by: Any, *do: Do) -> bool:
+    """Whether some unit is in another group under an intervention."""
+    before, *after = (units.values(world, by) for world in units.worlds({}, *do))
+    return any(not torch.equal(before, label) for label in after)
 
 
 def _groups(units: Units, by: Any) -> tuple[list[Any], torch.Tensor]:

@@ -52,8 +52,9 @@ def dose_response(
     def answer(question: Question) -> Estimate:
         name, points = _grid(treatment, question.program)
         basis = question.basis(effect_queries, treatment, outcome)
-        units = question.units()
-        terms = units.outcomes(outcome, *({name: point} for point in points))
+        do = [{name: point} for point in points]
+        units = question.units(*do)
+        terms = units.outcomes(outcome, *do)
         labels = as_labels(points, question.program.sites[name].variable)
         scale = LOGIT if bool(((terms == 0) | (terms == 1)).all()) else LINE
         return question.answer(units.means(terms), lambda means: means, basis, scale, name, labels)

@@ -22,6 +22,7 @@ from causal_pyro_models.effects.units import Effect, Means, Units, check_scaled,
 from causal_pyro_models.errors import (
     AbductionError,
     EvidenceError,
+    MechanismError,
     NotIdentifiableError,
     QueryError,
     suggestion,
@@ -40,7 +41,7 @@ from causal_pyro_models.inference.mixtures import fitted, refits, student, widen
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
 from causal_pyro_models.isolation import isolated
-from causal_pyro_models.scm.handlers.interventions import Do, Treatment
+from causal_pyro_models.scm.handlers.interventions import Do, Potential, Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_arms, checked_count, checked_level
@@ -209,8 +210,16 @@ class Question:
             raise NotIdentifiableError(f"whether data determine the effect cannot be told: {reason}")
         return Basis(text, (), None, reason, undecided=True)
 
-    def units(self) -> Units:
-        """The units of the evidence; without any, simulated ones (and parameters from their prior)."""
+    def units(self, *do: Do) -> Units:
+        """The units of the evidence; without any, simulated ones (and parameters from their prior).
+
+        Args:
+            do: the interventions, where each world is asked about by itself. Without evidence, sites whose distribution
+                has no mechanism are then drawn from it in each world.
+
+        Raises:
+            MechanismError: a distribution has no mechanism, and several worlds are asked about together.
+        """
         program = self.program
         if isinstance(self.evidence, Noise):
             return Units(program, self.evidence, True)
@@ -219,7 +228,13 @@ class Question:
             noise = abducted(program, evidence, self.method, self.num_samples, unless_exact=DEFAULT_DRAWS)
             return Units(program, noise, True)
         draws = self.num_samples or (DEFAULT_DRAWS if program.plated else SIMULATED_UNITS)
-        return Units(program, abducted(program, {}, self.method, draws), bool(program.parameters))
+        try:
+            noise = abducted(program, {}, self.method, draws)
+        except MechanismError:
+            if not do or any(isinstance(value, Potential) for actions in do for value in actions.values()):
+                raise
+            noise = abducted(program, {}, self.method, draws, seed=int(torch.randint(2**32, ())))
+        return Units(program, noise, bool(program.parameters))
 
     def units_given(self, values: Mapping[str, Any]) -> Units:
         """Simulated units that have the given values; several values are as many populations."""
@@ -264,7 +279,7 @@ class Question:
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
         """The mean difference of an outcome between two worlds."""
-        units = self.units()
+        units = self.units(control, treated)
         terms = units.outcomes(outcome, control, treated)
         return self.answer(units.means(terms), difference, basis, scale_of(terms))
 

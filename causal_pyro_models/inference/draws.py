@@ -275,6 +275,7 @@ class Noise(Draws):
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
         exact: whether the evidence determines the noise, so that every abduction comes to it, bit for bit.
+        seed: of the random numbers by which worlds draw the sites that have no mechanism; None where there are none.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -301,6 +302,7 @@ class Noise(Draws):
     chains: int = 1
     divergences: tuple[int, ...] = ()
     exact: bool = False
+    seed: int | None = None
 
     def of_equal_weight(self) -> Noise:
         """The draws that are shown, as noise without weights."""

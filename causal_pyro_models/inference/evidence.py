@@ -30,8 +30,7 @@ def read_evidence(program: Program, evidence: Any) -> tuple[dict[str, torch.Tens
 
     Raises:
         UnknownVariableError: a name that no site has.
-        EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is deterministic
-            or intervened on.
+        EvidenceError: values that are not numbers, not finite, of the wrong shape, or on a site that is intervened on.
     """
     data, units, missing = read_cells(program, evidence)
     for name, absent in missing.items():
@@ -66,9 +65,7 @@ def read_cells(program: Program, evidence: Any) -> tuple[dict[str, torch.Tensor]
         data[name] = _in_plates(program, site, _as_tensor(name, x, site, finite))
         if site.support is not None:
             check_support(name, site.support, data[name])
-    if program.plated:
-        return data, 1, {}
-    for name, value in data.items():
+    for name, value in ({} if program.plated else data).items():
         if value.dim() == program.sites[name].place.event_dim:
             continue
         if units not in (1, len(value)) and len(value) != 1:
@@ -160,11 +157,6 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
             f"evidence on {name!r} contradicts the intervention on it in this model: leave it out, or pass the "
             f"model before the intervention and the intervention as do."
         )
-    if site.deterministic:
-        raise EvidenceError(
-            f"evidence on {name!r} cannot be used: the site is deterministic, so its value follows from its parents. "
-            f"Give evidence on the sites it is computed from, or give it noise of its own."
-        )
     try:
         x = as_numbers(_in_codes(name, value, site))
     except CausalError:
@@ -184,12 +176,12 @@ def _in_codes(name: str, value: Any, site: Site) -> Any:
         return in_codes(name, value, site.variable, EvidenceError)
     array = stacked(as_array(value), tuple(site.event_shape))
     absent = missing_in(array)
-    if array.ndim == 0 or not absent.any() or np.ma.is_masked(value):
+    if array.ndim == 0 or np.ma.is_masked(value) or not (absent.any() or array.dtype == object):
         return in_codes(name, array if array.ndim > 1 else value, site.variable, EvidenceError)
-    found = np.full(array.shape, np.nan)
-    if not absent.all():
-        there = in_codes(name, array[~absent].tolist(), site.variable, EvidenceError)
-        found[~absent] = as_numbers(there).numpy()
+    found, present = np.full(array.shape, np.nan), array[~absent]
+    if len(present):
+        there = in_codes(name, present, site.variable, EvidenceError)
+        found[~absent] = as_numbers(present.tolist() if there is present else there).numpy()
     return found
 
 
@@ -242,7 +234,7 @@ class Observe(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         name, fn = msg["name"], msg["fn"]
-        if name not in self.data or is_auxiliary(msg) or role(msg) is not None:
+        if name not in self.data or is_auxiliary(msg) or role(msg) not in (None, "measured"):
             return
         value = self.data[name]
         shape = fn.batch_shape + fn.event_shape

@@ -49,6 +49,7 @@ class Imputation(Draws):
         """What the columns are."""
         return self.kinds
 
+    @isolated
     def table(self, seed: int | None = None) -> pd.DataFrame:
         """One completed table, a draw of each unit, with labels as in the data."""
         import pandas as pd

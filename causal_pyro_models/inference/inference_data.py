@@ -1,4 +1,4 @@
-"""Priors, posteriors, predictions and counterfactuals as ArviZ ``InferenceData``."""
+"""Priors, posteriors, predictions and counterfactuals as data of ArviZ."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import torch
 from causal_pyro_models.data.coded import codes
 from causal_pyro_models.data.variables import Labelled
 from causal_pyro_models.errors import DataError, QueryError
+from causal_pyro_models.inference.arviz_interface import container
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 
 if TYPE_CHECKING:
-    import arviz
     import xarray as xr
+
+    from causal_pyro_models.inference.arviz_interface import Container
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DIMENSIONS = ("chain", "draw", "unit", "world")
@@ -34,8 +36,11 @@ def to_inference_data(
     predictive: Draws | None = None,
     counterfactual: Draws | Worlds | None = None,
     observed: Any = None,
-) -> arviz.InferenceData:
-    """Results as ArviZ ``InferenceData``, for its summaries and plots and for netCDF.
+) -> Container:
+    """Results as data of ArviZ, for its summaries and plots and for netCDF.
+
+    They are in the container that the installed ArviZ has: ``InferenceData`` up to 0.23, xarray's ``DataTree`` from
+    1.0 on.
 
     Groups, with dimensions ``chain``, ``draw``, ``unit`` and those of a single value: ``prior`` and
     ``prior_predictive`` (the observed sites), ``posterior`` (population-level parameters and noise), ``sample_stats``,
@@ -69,13 +74,11 @@ def to_inference_data(
         ...     model, evidence, {"factual": {}, "set": {"Z": 0.0}}, ImportanceSampling(), num_samples=2_000, seed=0
         ... )
         >>> data = to_inference_data(posterior=result.noise, counterfactual=result, observed=evidence)
-        >>> data.groups()
-        ['posterior', 'sample_stats', 'observed_data', 'counterfactual']
+        >>> sorted(data)
+        ['counterfactual', 'observed_data', 'posterior', 'sample_stats']
         >>> dict(data.counterfactual["X"].sizes)
         {'chain': 1, 'draw': 2000, 'world': 2, 'unit': 3}
     """
-    import arviz
-
     _check(prior=(prior, Draws), posterior=(posterior, Noise), predictive=(predictive, Draws))
     _check(counterfactual=(counterfactual, (Draws, Worlds)))
     data = {} if observed is None else _observed(observed)
@@ -99,7 +102,7 @@ def to_inference_data(
     groups = {name: group for name, group in groups.items() if group.data_vars}
     if not groups:
         raise QueryError("to_inference_data got nothing to convert: pass prior, posterior, counterfactual or another.")
-    return arviz.InferenceData(**groups)
+    return container(groups)
 
 
 def _check(**given: tuple[object, Any]) -> None:

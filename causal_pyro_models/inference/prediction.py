@@ -202,13 +202,13 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
     for name, actions in do.items():
         resolved = resolve(run, shared, actions, drawn, program.parameters)
         affected = _without_unaffected(program, noise, actions).batched(noise.units, noise.num_draws)
-        trace = traced(partial(world, affected, shared, resolved, drawn, program.parameters))
+        trace = traced(partial(world, affected, shared, resolved, drawn, program.parameters, noise.seed))
         for site_name, site in trace.nodes.items():
             if site["type"] == "sample" and role(site) == "exogenous":
                 shared.setdefault(site_name, site["value"])
         if set(actions) & set(program.parameters):
             _check_parameters(
-                program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
+                program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters, noise.seed)), actions
             )
         values, event_dims, kinds = _values(program, trace, noise.num_draws, is_variable)
         quality = noise.log_weights, noise.ess, noise.pareto_k

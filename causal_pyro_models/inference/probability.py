@@ -16,8 +16,10 @@ from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.guides import Guide
+from causal_pyro_models.inference.measured import with_measurements
 from causal_pyro_models.inference.prediction import predict
 from causal_pyro_models.inference.program import Program, Site, inspect_model
+from causal_pyro_models.inference.solved import with_solutions
 from causal_pyro_models.inference.states import States
 from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.sites import Model, as_numbers
@@ -74,7 +76,7 @@ def probability(
             for name in event:
                 if name not in program.sites:
                     raise unknown_variable(name, program.sites, "site")
-            exact = _summed(program, event, evidence)
+            exact = None if program.held else _summed(program, event, evidence)
             if exact is not None:
                 return exact
         elif not callable(event):
@@ -122,7 +124,9 @@ def _held_by(site: Site, name: str, values: torch.Tensor, value: Any) -> torch.T
 def _summed(program: Program, event: Mapping[str, Any], evidence: Any) -> torch.Tensor | None:
     """The probability as a ratio of sums over states; None where there are infinitely many, or units miss evidence."""
     try:
+        program, evidence = with_measurements(program, evidence)
         data, units = read_evidence(program, evidence)
+        program, data = with_solutions(program, data, units)
     except EvidenceError:  # what is wrong with it, abduction says
         return None
     hidden = [name for name in event if name not in data]

@@ -16,6 +16,7 @@ from torch.distributions.constraints import Constraint
 
 from causal_pyro_models.data.variables import VARIABLES, Variable
 from causal_pyro_models.errors import CausalError, ModelError
+from causal_pyro_models.inference.held import Held, held_by
 from causal_pyro_models.inference.replay import Forms, Verdict, coupled, replayed
 from causal_pyro_models.inference.turns import in_turns
 from causal_pyro_models.inference.verdicts import remember, remembered, tell
@@ -36,7 +37,7 @@ from causal_pyro_models.seeding import seeded
 UNITS, DRAWS = "_units", "_draws"
 BY_UNIT = ("activation", "container", "linear")  # modules of torch.nn in which no unit bears on another
 
-_VECTORISED = "It runs on all units and draws at once: keep values as tensors, and write branches with torch.where."
+_VECTORISED = "In a plate a value is that of all units: keep it as a tensor, and write branches with torch.where."
 _EVENTS = "It runs on all units and draws at once: compute along the last dimension, and make vectors .to_event(1)."
 
 
@@ -89,6 +90,7 @@ class Program:
         subsampled: its plates that hold a part of their units only.
         observed: its sites that are observed in the model itself, and its factors.
         learned: the models of a graph that it is, or that it calls.
+        held: the draws from a posterior that some of its sites are held at.
         verdict: whether it broadcasts over units and draws, or runs for one after the other.
     """
 
@@ -99,6 +101,7 @@ class Program:
     subsampled: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
     learned: tuple[torch.nn.Module, ...] = ()
+    held: Held | None = None
     verdict: Verdict = field(default_factory=Verdict)
 
     @property
@@ -116,7 +119,9 @@ class Program:
         """Whether the units share nothing random, so that each has a posterior of its own."""
         if not self.plated or self.verdict.coupled:
             return not self.plated
-        return all(s.place.plates == (-1,) for s in self.sites.values() if not s.deterministic)
+        known = self.held.draws if self.held else {}
+        sites = self.sites.items()
+        return all(s.place.plates == (-1,) for name, s in sites if not s.deterministic and name not in known)
 
     def batched(self, units: int, draws: int | None = None) -> Callable[[], Any]:
         """The model over ``units`` (where it has no plates of its own), and over posterior draws.
@@ -133,6 +138,8 @@ class Program:
                     plates.enter_context(pyro.plate(DRAWS, draws, dim=-self.nesting - 1))
                 if not self.plated:
                     plates.enter_context(pyro.plate(UNITS, units, dim=-1))
+                if self.held is not None:
+                    plates.enter_context(self.held.over(draws))
                 plates.enter_context(_Deterministic(self, self.nesting + (draws is not None)))
                 return model()
 
@@ -246,7 +253,7 @@ def _inspected(model: Model) -> Program:
     factors = [name for name, site in trace.nodes.items() if site["type"] == "sample" and site_is_factor(site)]
     observed = (*(name for name, site in sites.items() if site.observed), *factors)
     plates = nesting if frames else 1, bool(frames), tuple(subsampled)
-    return Program(model, sites, *plates, observed, tuple(learned))
+    return Program(model, sites, *plates, observed, tuple(learned), held_by(model))
 
 
 def _site(site: Any) -> Site:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
@@ -65,7 +64,7 @@ class Forms:
         single: for one draw, and one unit where it has no plates of its own.
         whole: for all of ``lead`` at once.
         in_turns: for all of ``lead``, one by one.
-        lead: the dimensions of draws and units.
+        lead: the dimensions of draws and units, of size 2.
         dims: the dimensions of the program's own plates.
         event_dims: the dimensions of the events of its sites.
     """
@@ -107,7 +106,7 @@ def _verdict(forms: Forms) -> Verdict:
 
 
 def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
-    """What is wrong with a run over draws and units, by a replay of its first and its last; empty where nothing is.
+    """What is wrong with a run over draws and units, by replays of two of them; empty where nothing is.
 
     Args:
         forms: the program.
@@ -120,7 +119,7 @@ def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
         if isinstance(error, CausalError) and run is forms.in_turns:
             raise
         return f"it fails there with {type(error).__name__}: {(str(error).splitlines() or [''])[0]:.120}"
-    for index in (tuple(0 for _ in forms.lead), tuple(size - 1 for size in forms.lead)):
+    for index in ((0, 1)[: len(forms.lead)], (1, 0)[: len(forms.lead)]):  # not on the diagonal: nor may they be swapped
         part, state = partial(_part, forms=forms, index=index), _random_state()
         try:
             one = _trace(forms.single, {name: _own(site, part) for name, site in _free(whole)})
@@ -185,7 +184,8 @@ def _trace(run: Callable[[], Any], values: Mapping[str, Tensor] | None = None) -
 
 
 def _free(trace: Trace) -> Iterator[tuple[str, Any]]:
-    return ((name, site) for name, site in trace.items() if not site["is_observed"])
+    """The sites that have values of their own."""
+    return ((name, site) for name, site in trace.items() if not (site["is_observed"] or is_deterministic(site)))
 
 
 def _own(site: Any, part: Part) -> Tensor:
@@ -239,9 +239,7 @@ def _alike(one: Any, other: Any, part: Part, of_other: Part, forms: Forms) -> bo
     laws = one["fn"], other["fn"]
     if laws[0].event_shape != laws[1].event_shape or one["is_observed"] != other["is_observed"]:
         return False
-    with pyro.validation_enabled(False):
-        densities = [law.log_prob(site["value"]) for law, site in zip(laws, (one, other), strict=True)]
-        same = _close(part(densities[0], 0), of_other(densities[1], 0), DENSITY, 1.0)
+    same = _close(part(_density(one), 0), of_other(_density(other), 0), DENSITY, 1.0)
     try:
         means, spreads = (
             (part(getattr(laws[0], moment), event_dim), of_other(getattr(laws[1], moment), event_dim))
@@ -256,13 +254,21 @@ def _alike(one: Any, other: Any, part: Part, of_other: Part, forms: Forms) -> bo
     return _close(*means, ROUNDING, 100 * _largest(spreads[0]) ** 0.5)
 
 
+def _density(site: Any) -> Tensor:
+    try:
+        found: Tensor = site["fn"].log_prob(site["value"])
+    except ValueError:  # an observation that cannot be, which the verbs refuse by name
+        return torch.full(site["fn"].batch_shape, torch.nan)
+    return found
+
+
 def _close(one: Tensor, other: Tensor, tolerance: float, least: float = 0.0) -> bool:
     """Whether numbers broadcast to each other and agree, by the size of the largest and ``least``."""
     try:
         one, other = torch.broadcast_tensors(one.detach().double(), other.detach().double())
     except RuntimeError:
         return False
-    gap = torch.where(one == other, 0.0, (one - other).abs())
+    gap = torch.where((one == other) | (one.isnan() & other.isnan()), 0.0, (one - other).abs())
     size = torch.maximum(one.abs(), other.abs())
     return bool((gap <= tolerance * (_largest(size) + least)).all())
 

@@ -100,7 +100,7 @@ class States:
             state ``(draws, units)``.
         """
         most = IN_TURNS if self.program.verdict.in_turns else AT_ONCE
-        block = max(1, most // (self.count * self._size()))
+        block = max(1, most // (self.count * self.units_at_once()))
         parts, chosen = [], []
         for start in range(0, draws, block):
             size = min(block, draws - start)
@@ -125,7 +125,7 @@ class States:
         """The states of each site from the number of the joint one."""
         return {name: value[index] for name, value in self.values.items()}
 
-    def _size(self) -> int:
+    def units_at_once(self) -> int:
         """The number of units, those of the model's plate where it has one."""
         sizes = [v.shape[0] for v in self.evidence.values() if v.dim()] if self.program.plated else []
         return max([self.units, *sizes])

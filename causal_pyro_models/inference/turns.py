@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from greenlet import getcurrent, greenlet
 from pyro.nn.module import PyroModule
+from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _DIM_ALLOCATOR, _PYRO_STACK, apply_stack
 from pyro.poutine.util import site_is_subsample
@@ -126,6 +127,21 @@ class _Pause(Messenger):
         msg["stop"] = True
 
 
+class _Around(Messenger):
+    """The plates, scale and mask that a site has in each run, for it and for what handlers draw in its place."""
+
+    def __init__(self, frames: tuple[Any, ...], scale: Any, mask: Any) -> None:
+        super().__init__()
+        self.frames, self.scale, self.mask = frames, scale, mask
+
+    def _process_message(self, msg: Any) -> None:
+        msg["cond_indep_stack"] = self.frames + msg["cond_indep_stack"]
+        msg["scale"] = self.scale * msg["scale"]
+        if self.mask is not None:
+            msg["mask"] = self.mask if msg["mask"] is None else self.mask & msg["mask"]
+        BroadcastMessenger._pyro_sample(msg)
+
+
 @contextmanager
 def _noting_modules() -> Iterator[list[_Run]]:
     """Let each run have the values of Pyro modules to itself, which these keep while they are called.
@@ -189,11 +205,14 @@ def _issue(messages: Sequence[Any], lead: tuple[int, ...], dims: int, settle: Ca
         **first,
         "fn": stacked(laws, runs),
         "value": None if given[0] is None else runs.tensors(given, batch, len(event)),
-        "scale": runs.numbers([message["scale"] for message in messages], batch),
-        "mask": runs.numbers([message["mask"] for message in messages], batch),
         "infer": dict(first["infer"]),
+        "cond_indep_stack": (),
+        "scale": 1.0,
+        "mask": None,
     }
-    apply_stack(whole)
+    scale, mask = (runs.numbers([message[key] for message in messages], batch) for key in ("scale", "mask"))
+    with _Around(first["cond_indep_stack"], scale, mask):
+        apply_stack(whole)
     value = whole["value"].expand(lead + (1,) * runs.pad + tuple(batch) + event).reshape(len(messages), *batch, *event)
     for message, own in zip(messages, value.unbind(0), strict=True):
         message.update(value=own, is_observed=whole["is_observed"], done=True)

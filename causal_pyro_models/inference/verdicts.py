@@ -81,7 +81,7 @@ def _identity(part: Any, parts: list[Any], seen: dict[int, int]) -> Any:
         return functools.partial, *(_identity(each, parts, seen) for each in (part.func, part.args, part.keywords))
     if isinstance(part, types.MethodType):
         return types.MethodType, _identity(part.__self__, parts, seen), _identity(part.__func__, parts, seen)
-    if isinstance(part, types.FunctionType) and not part.__module__.startswith(
+    if isinstance(part, types.FunctionType) and not str(part.__module__).startswith(
         ("pyro.", "torch.", "causal_pyro_models.")
     ):
         return _of_function(part, parts, seen)

@@ -53,17 +53,17 @@ DATA = {"X": LINE, "Y": LINE.exp() + torch.cos(50.0 * LINE)}
 ARMS = {"X": (0.0, 1.0)}
 ROWS = {"Z": [0.1], "X": [1.0], "Y": [0.3]}
 SOME = {"X": [0.0, 1.0], "Y": [0.5, 2.0]}
-IS, NUTS = cpm.ImportanceSampling(), cpm.NUTS(num_warmup=10, num_chains=2, progress=False)
+IS, NUTS = cpm.ImportanceSampling(), cpm.NUTS(num_warmup=2, num_chains=2, max_tree_depth=2, progress=False)
 
 
-def trained() -> Mapping[str, torch.Tensor]:
+def trained(steps: int = 40) -> Mapping[str, torch.Tensor]:
     flow = copy.deepcopy(FLOW)  # which draws nothing, where making one does
-    cpm.fit(flow, DATA, steps=40, patience=1000, seed=3, progress=False)
+    cpm.fit(flow, DATA, steps=steps, patience=1000, seed=3, progress=False)
     return flow.state_dict()
 
 
-def guided() -> Mapping[str, torch.Tensor]:
-    return cpm.fit_guide(counts, {"N": [0.0, 3.0]}, steps=40, seed=4, progress=False).state_dict()
+def guided(steps: int = 40) -> Mapping[str, torch.Tensor]:
+    return cpm.fit_guide(counts, {"N": [0.0, 3.0]}, steps=steps, seed=4, progress=False).state_dict()
 
 
 CALLS: dict[str, Callable[[], Any]] = {

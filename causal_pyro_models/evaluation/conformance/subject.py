@@ -15,7 +15,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Values
-from causal_pyro_models.errors import CausalWarning, DataError, ModelError
+from causal_pyro_models.errors import CausalWarning, DataError, EvidenceError, ModelError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference import Draws, Method, Noise, abduct, counterfactual, sample
 from causal_pyro_models.inference.evidence import read_evidence
@@ -247,6 +247,11 @@ def _complete(model: Model, program: Program, data: Any) -> dict[str, Tensor]:
         values = batch.values if not apart else batch[~torch.stack(apart).any(0)].values
     else:
         values, units = read_evidence(program, data)
+        for name in values:
+            if program.sites[name].deterministic:
+                raise EvidenceError(
+                    f"the data hold {name!r}, which is deterministic and has no noise to check: drop it."
+                )
         alike = {name: v for name, v in values.items() if v.dim() == program.sites[name].place.event_dim}
         values = values | {name: v.expand(units, *v.shape) for name, v in alike.items()}
     rows = min((len(value) for value in values.values()), default=0)

@@ -327,13 +327,15 @@ def world(
     do: Mapping[str, Intervention],
     drawn: Drawn | None = None,
     keep: Collection[str] = (),
+    seed: int | None = None,
 ) -> Any:
     """Run ``model`` on given noise under an intervention without potentials: action, then prediction.
 
-    Observations written into the model are of the factual world, and lifted in this one.
+    Sites without a mechanism are drawn by the random numbers of a seed, and refused where there is none. Observations
+    written into the model are of the factual world, and lifted in this one.
     """
     held = {name: value for name, value in noise.items() if name not in do}
-    with poutine.condition(data=held), Exogenize(keep), Intervene(do, drawn), _Lift():
+    with poutine.condition(data=held), Exogenize(keep, seed=seed), Intervene(do, drawn), _Lift():
         return model()
 
 
