@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,11 +21,16 @@ Answer = tuple[float, float]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is drawn: in all, in a chain, and steps of a guide."""
+    """How much is drawn: in all, of a program that runs in turns, and in a chain; and the steps of a guide."""
 
-    draws: int = 2_000
-    chain: int = 200
+    draws: int = 4_000
+    turns: int = 500
+    chain: int = 60
     steps: int = 300
+
+    def of(self, case: "Case") -> "Size":
+        """That of a program."""
+        return replace(self, draws=min(self.draws, self.turns)) if case.in_turns else self
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Case:
         seed: of the run of the program that the evidence is from.
         fixed: evidence that is none of a run.
         groups: whether units are treated or not in fact, so that those who are can be asked about.
+        in_turns: whether it does not broadcast, and runs for one draw after the other.
         mediator: a site between treatment and outcome.
     """
 
@@ -62,6 +68,7 @@ class Case:
     seed: int = 1
     fixed: Mapping[str, torch.Tensor] | None = None
     groups: bool = True
+    in_turns: bool = False
     mediator: str = ""
 
     @cached_property
@@ -309,7 +316,7 @@ def _treated(case: Case, worlds: Worlds) -> Answer:
 
 
 def _chain(ask: Callable[[Case, Size], Answer]) -> Callable[[Case, Size], Answer]:
-    return lambda case, size: ask(case, Size(size.chain, size.chain, size.steps))
+    return lambda case, size: ask(case, replace(size, draws=size.chain))
 
 
 def _necessary(case: Case, worlds: Worlds) -> Answer:

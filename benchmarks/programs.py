@@ -46,7 +46,7 @@ def cases() -> list[Case]:
     return [
         Case(
             "regression", tutorials.Regression(), by_hand.Regression(), True, "ZXY", ON_X, "Y", 0.5,
-            lambda world: world["sigma"], 1.0, seed=17,
+            lambda world: world["sigma"], 1.0, seed=17, in_turns=True,
         ),
         Case(
             "hierarchical", tutorials.hierarchical, by_hand.Hierarchical(), True, "XY", ON_X, "Y", 0.5,
@@ -58,7 +58,7 @@ def cases() -> list[Case]:
         ),
         Case(
             "mixture", tutorials.mixture, by_hand.Mixture(), True, "Y", {"K": (0, 1)}, "Y", 0.5,
-            lambda world: world["K"], 0.5, seed=2, groups=False,
+            lambda world: world["K"], 0.5, seed=2, in_turns=True, groups=False,
         ),
         Case(
             "hidden Markov", tutorials.hidden_markov, by_hand.HiddenMarkov(), False, MARKOV, {"D_1": (0.0, 1.0)}, "Y_2",
@@ -74,7 +74,7 @@ def cases() -> list[Case]:
         ),
         Case(
             "Gaussian process", tutorials.gaussian_process, by_hand.GaussianProcess(), True, "XY", ON_X, "Y", 0.5,
-            lambda world: world["length"], 1.0, seed=7,
+            lambda world: world["length"], 1.0, seed=7, in_turns=True,
         ),
     ]  # fmt: skip
 
@@ -195,9 +195,9 @@ def measure(chosen: Sequence[Case], verbs: Sequence[Verb], size: Size) -> list[C
     """Every question of every program."""
     cells = []
     for case in chosen:
-        truth = Truth(case)
+        truth, own = Truth(case), size.of(case)
         for verb in (verb for verb in verbs if verb.has_meaning(case)):
-            cells.append(replace(asked(case, verb, truth, size), plain=plain_seconds(case, verb, size)))
+            cells.append(replace(asked(case, verb, truth, own), plain=plain_seconds(case, verb, own)))
             print(f"{case.name}, {verb.name}: {cells[-1].verdict}", flush=True)
     return cells
 
@@ -239,8 +239,9 @@ def report(result: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     size = result["size"]
     parts = [
         f"{result['date']}; {result['machine']}, one thread; Python {result['python']}, {versions}.",
-        f"Of {len(cells)} questions: {counted}. {size['draws']:,} draws; {size['chain']} of one chain after as many of "
-        f"warm-up; {size['steps']} steps of a guide. A blank cell is a question that has no meaning for the program.",
+        f"Of {len(cells)} questions: {counted}. {size['draws']:,} draws, or {size['turns']} of the programs that do "
+        f"not broadcast (regression, mixture, Gaussian process); {size['chain']} of one chain after as many of warm-up; "
+        f"{size['steps']} steps of a guide. A blank cell is a question that has no meaning for the program.",
         f"Right, wrong or refused\n\n{grid(cells, verdict, verbs)}",
         "Time; in brackets, how many times that of plain Pyro: `Predictive` with `poutine.do` (all draws at once where "
         "it runs so), `MCMC` with `NUTS`, `SVI` with `AutoNormal`; for importance sampling, of exact draws of the "
@@ -260,7 +261,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a quick run that writes nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    size = Size(400, 40, 40) if options.smoke else Size()
+    size = Size(400, 50, 20, 20) if options.smoke else Size()
     chosen = [case for case in cases() if not options.only or case.name in options.only]
     cells = measure(chosen, VERBS, size)
     result = {**provenance({OURS: cpm.__version__}, ["pyro-ppl", "torch"]), "size": asdict(size)}

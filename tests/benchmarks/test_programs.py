@@ -14,7 +14,7 @@ import asked  # noqa: E402
 import programs  # noqa: E402
 
 sys.path.remove(str(HOME))
-QUICK = asked.Size(draws=100, chain=5, steps=5)
+QUICK = asked.Size(draws=50, turns=50, chain=5, steps=5)
 LONG = {"counterfactual, NUTS", "counterfactual, a guide"}
 WEIGHTED = {"counterfactual, importance sampling", "ate on evidence", "ite", "probability"}
 """Answers from importance weights: a hundred draws are too few to say how far off they are."""

@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from scipy import integrate, stats
 from scipy.special import expit, logit
 
@@ -126,7 +125,7 @@ def answers(names):
         3: ((of(names["prior"])[0], of(names["prior"])[1] / 2_000**0.5), 0.0),
         4: (of_draws(names["by_lot"]), 0.475),
         5: (of(names["structure"]), 0.025),
-        6: ((float(names["learned"].mean()), float(names["learned"].std() / names["noise"].ess ** 0.5)), learned(names)),
+        6: ((of(names["learned"])[0], of(names["learned"])[1] / float(names["noise"].ess) ** 0.5), learned(names)),
         7: (of_draws(names["still_ill"]), 0.8 / 0.85),
         8: (of(names["trained"]), 1.5),
         9: (of(names["direct"]), family((1, 0)) - family((0, 0))),
@@ -182,6 +181,7 @@ def test_the_answers_for_those_who_come_from_pymc_and_dowhy_are_the_closed_forms
     slope, spread = float(x @ (y - z)) / precision, precision**-0.5
     for draws, exact in ((names["slope"], slope), (names["person"], float(y[0]) + slope * (1 - float(x[0])))):
         assert float(draws.mean()) == pytest.approx(exact, abs=4 * float(draws.std()) / 4_000**0.5)
+    assert float(names["new"]["y"].mean()) == pytest.approx(slope, abs=4 * (spread + 0.15) / 4_000**0.5)
     assert of(names["treated"]) == pytest.approx((slope, spread), abs=0.006)
     assert of(names["effect"])[0] == pytest.approx(2.0, abs=4 / 1_000**0.5)
     assert float(names["outcome"]) == pytest.approx(0.5, abs=4 / 1_000**0.5)
