@@ -36,6 +36,7 @@ import causal_pyro_models as cpm
 OURS = "causal_pyro_models"
 LIMIT = 4.0  # Monte Carlo errors beyond which a number is wrong
 ROUNDING = 1e-4  # of numbers that the evidence determines
+IN_TURNS = "the program does not broadcast"  # a notice of time, not a doubt
 RIGHT, WRONG, REFUSED = "right", "wrong", "refused"
 MARKOV = [f"{name}_{t}" for t in range(tutorials.STEPS) for name in "DY"]
 ON_X = {"X": (0.0, 1.0)}
@@ -117,7 +118,8 @@ def asked(case: Case, verb: Verb, truth: Truth, size: Size) -> Cell:
         finally:
             pyro.clear_param_store()
     seconds = time.perf_counter() - start
-    words = next((str(w.message) for w in heard if issubclass(w.category, cpm.CausalWarning)), "")
+    said = [str(warning.message) for warning in heard if issubclass(warning.category, cpm.CausalWarning)]
+    words = next((words for words in said if not words.startswith(IN_TURNS)), "")
     off = abs(value - exact) - LIMIT * math.hypot(error, exact_error)
     verdict = RIGHT if off <= ROUNDING * max(1.0, abs(exact)) else WRONG
     return Cell(case.name, verb.name, verdict, value, error, exact, exact_error, seconds, words=words)
@@ -240,8 +242,8 @@ def report(result: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     parts = [
         f"{result['date']}; {result['machine']}, one thread; Python {result['python']}, {versions}.",
         f"Of {len(cells)} questions: {counted}. {size['draws']:,} draws, or {size['turns']} of the programs that do "
-        f"not broadcast (regression, mixture, Gaussian process); {size['chain']} of one chain after as many of warm-up; "
-        f"{size['steps']} steps of a guide. A blank cell is a question that has no meaning for the program.",
+        f"not broadcast (regression, mixture, Gaussian process); {size['chain']} of one chain after as many of "
+        f"warm-up; {size['steps']} steps of a guide. A blank cell is a question that has no meaning for the program.",
         f"Right, wrong or refused\n\n{grid(cells, verdict, verbs)}",
         "Time; in brackets, how many times that of plain Pyro: `Predictive` with `poutine.do` (all draws at once where "
         "it runs so), `MCMC` with `NUTS`, `SVI` with `AutoNormal`; for importance sampling, of exact draws of the "
