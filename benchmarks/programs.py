@@ -25,11 +25,12 @@ import numpy as np
 import pyro
 import torch
 import tutorials
-from asked import VERBS, Case, Size, Truth, Verb
+from asked import Case, Size, Truth
 from harness import provenance, table, write
 from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoNormal
+from verbs import VERBS, Verb
 
 import causal_pyro_models as cpm
 

@@ -12,20 +12,22 @@ HOME = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(HOME))
 import asked  # noqa: E402
 import programs  # noqa: E402
+import verbs  # noqa: E402
 
 sys.path.remove(str(HOME))
 QUICK = asked.Size(draws=50, turns=50, chain=5, steps=5)
-LONG = {"counterfactual, NUTS", "counterfactual, a guide"}
-WEIGHTED = {"counterfactual, importance sampling", "ate on evidence", "ite", "probability"}
+LONG = {"counterfactual, NUTS", "counterfactual, a guide", "check_model"}
+WEIGHTED = {"counterfactual, importance sampling", "ate on evidence", "ite", "probability", "to_inference_data"}
 """Answers from importance weights: a hundred draws are too few to say how far off they are."""
 
 
 @pytest.mark.parametrize("case", programs.cases(), ids=lambda case: case.name)
 @pytest.mark.filterwarnings("ignore")
-def test_every_program_answers_every_question(case):
+def test_every_program_answers_every_question(case, monkeypatch):
     """Fixed seeds; one of 70 right numbers is more than 4 errors off once in 200 runs of other seeds."""
+    monkeypatch.setattr(asked, "REFERENCE", 10_000)
     truth = asked.Truth(case)
-    for verb in asked.VERBS:
+    for verb in verbs.VERBS:
         if not verb.has_meaning(case) or verb.name in LONG:
             continue
         cell = programs.asked(case, verb, truth, QUICK)
@@ -34,19 +36,19 @@ def test_every_program_answers_every_question(case):
             assert cell.verdict == programs.RIGHT, cell
 
 
-@pytest.mark.parametrize("verb", [verb for verb in asked.VERBS if verb.name in LONG], ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", [verb for verb in verbs.VERBS if verb.name in LONG], ids=lambda verb: verb.name)
 @pytest.mark.filterwarnings("ignore")
-def test_chains_and_guides_run_here_and_in_plain_pyro(verb):
+def test_long_questions_are_answered_for_counts(verb):
     case = next(case for case in programs.cases() if case.name == "counts")
     assert programs.asked(case, verb, asked.Truth(case), QUICK).verdict != programs.REFUSED
-    assert programs.plain_seconds(case, verb, QUICK) > 0
+    assert verb.name not in programs.PLAIN or programs.plain_seconds(case, verb, QUICK) > 0
     pyro.clear_param_store()
 
 
 def test_a_wrong_number_is_called_wrong(monkeypatch):
     case = next(case for case in programs.cases() if case.name == "counts")
-    verb = next(verb for verb in asked.VERBS if verb.name == "ate")
-    shifted = asked.Verb("ate", verb.ours, lambda c, t: (verb.truth(c, t)[0] + 3.0, 0.01))
+    verb = next(verb for verb in verbs.VERBS if verb.name == "ate")
+    shifted = verbs.Verb("ate", verb.ours, lambda c, t: (verb.truth(c, t)[0] + 3.0, 0.01))
     assert programs.asked(case, shifted, asked.Truth(case), QUICK).verdict == programs.WRONG
 
 
