@@ -19,6 +19,7 @@ from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe, read_cells
 from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.given_posterior import given_posterior
+from causal_pyro_models.inference.gradients import check_determined
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
@@ -86,9 +87,10 @@ def abduct(
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
-        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
-            its evidence.
+        evidence: a DataFrame with a row for each unit, or one row of it; a dict from site to an array ``(units,
+            *event)``, a scalar holding for every unit; or a world, a :class:`Draws` with one value for each unit. A
+            tensor holds the model's own values, and all else labels where a site has some. In a model of one unit, NaN
+            or None in anything but a tensor is missing for its unit, which is answered by the rest of its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
             the proposal of importance sampling. By these, sites with finitely many states are summed over.
@@ -170,7 +172,7 @@ def abducted(
     _check_noise_is_implicit(program)
     program, evidence = with_measurements(program, evidence)
     if program.held is not None:
-        noise = _under_posterior(program, program.held, evidence, method, num_samples)
+        noise = _under_posterior(program, program.held, evidence, method, num_samples, seed)
         _warn_of(noise)
         return noise
     groups = alike(program, *read_cells(program, evidence))
@@ -184,18 +186,22 @@ def abducted(
     return noise
 
 
-def _under_posterior(program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None) -> Noise:
+def _under_posterior(
+    program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None, seed: int | None
+) -> Noise:
     """The noise given each draw of the parameters that the model is held at."""
     conditioned = Conditioned.on(program, evidence)
+    check_determined(conditioned.sampled)
     posterior, rows = given_posterior(conditioned, held, method, num_samples)
     with held.at(rows):
-        return replace(_completed(conditioned, len(rows), posterior), exact=False)
+        return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
 
 
 def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None, seed: int | None) -> Noise:
     """The noise of all units, abducted group by group."""
     parts = []
     for conditioned, _ in groups:
+        check_determined(conditioned.relevant)
         posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
         parts.append(_completed(conditioned, draws, posterior, seed))
     return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
@@ -282,6 +288,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         divergences=posterior.divergences,
         seed=seed,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
+        kinds={name: site.variable for name, site in program.sites.items() if site.variable is not None},
     )
 
 

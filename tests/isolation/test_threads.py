@@ -295,6 +295,6 @@ def test_a_fork_beside_a_verb_of_another_thread_can_use_verbs():
 
 
 def test_a_decorated_verb_is_still_itself():
-    assert list(signature(cpm.sample).parameters) == ["model", "num_samples", "seed"]
+    assert list(signature(cpm.sample).parameters) == ["model", "num_samples", "seed", "grad"]
     assert cpm.sample.__module__ == "causal_pyro_models.inference.prediction"
     assert cpm.sample.__doc__.startswith("Samples of every site")
