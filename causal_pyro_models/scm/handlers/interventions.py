@@ -334,7 +334,7 @@ def world(
     Sites without a mechanism are drawn by the random numbers of a seed, and refused where there is none. Observations
     written into the model are of the factual world, and lifted in this one.
     """
-    held = {name: value for name, value in noise.items() if name not in do}
+    held = {f"{name}__natural" if name in do else name: value for name, value in noise.items()}
     with poutine.condition(data=held), Exogenize(keep, seed=seed), Intervene(do, drawn), _Lift():
         return model()
 
