@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTHON_313 ?= $(shell for python in python3.13 "$$(pyenv prefix 3.13 2>/dev/null)/bin/python"; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
 	&& echo "$$python" && break; done)
-USES_ARVIZ := $(addprefix tests/inference/test_,$(addsuffix .py,abduction diagnostics inference_data mcmc weights)) \
+USES_ARVIZ := $(addprefix tests/inference/test_,$(addsuffix .py,abduction chains diagnostics inference_data mcmc posteriors weights)) \
 	tests/cli/test_report.py::test_the_interval_of_a_row_is_the_spread_of_the_refits \
 	causal_pyro_models/inference causal_pyro_models/plots/diagnostics.py
 
@@ -47,6 +47,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/families.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/programs.py
 
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build

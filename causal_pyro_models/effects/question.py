@@ -42,7 +42,7 @@ from causal_pyro_models.inference.mixtures import fitted, refits, student, widen
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
 from causal_pyro_models.isolation import isolated
-from causal_pyro_models.scm.handlers.interventions import Do, Potential, Treatment
+from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_arms, checked_count, checked_level
@@ -236,7 +236,7 @@ class Question:
         try:
             noise = abducted(program, {}, self.method, draws)
         except MechanismError:
-            if not do or any(isinstance(value, Potential) for actions in do for value in actions.values()):
+            if not do:
                 raise
             noise = abducted(program, {}, self.method, draws, seed=int(torch.randint(2**32, ())))
         return Units(program, noise, bool(program.parameters))

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 if TYPE_CHECKING:
     import arviz
     import xarray as xr
 
     Container: TypeAlias = arviz.InferenceData | xr.DataTree
-
-Values: TypeAlias = np.ndarray[Any, Any]
 
 
 def container(groups: Mapping[str, Any]) -> Container:
@@ -41,33 +37,3 @@ def groups_of(data: Any) -> dict[str, xr.Dataset]:
     if type(data).__name__ == "InferenceData":
         return {name: data[name] for name in data.groups()}
     return {}
-
-
-def r_hat(draws: Values) -> float:
-    """Rank-normalised split R-hat of a scalar, from its draws ``(chains, draws)``.
-
-    References:
-        Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), Rank-normalization, folding, and localization.
-    """
-    import arviz
-
-    return float(arviz.rhat(_dataset(draws))["x"])
-
-
-def effective_sample_size(draws: Values, method: str = "bulk") -> Values:
-    """Effective sample size of each scalar, from draws ``(chains, draws, ...)``; ``method`` is bulk or tail.
-
-    References:
-        Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), Rank-normalization, folding, and localization.
-    """
-    import arviz
-
-    found: Values = arviz.ess(_dataset(draws), method=method)["x"].to_numpy()
-    return found
-
-
-def _dataset(draws: Values) -> xr.Dataset:
-    import xarray as xr
-
-    rest = [f"dim_{i}" for i in range(draws.ndim - 2)]
-    return xr.Dataset({"x": (["chain", "draw", *rest], draws)})

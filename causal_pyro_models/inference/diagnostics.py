@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.inference.arviz_interface import effective_sample_size, groups_of, r_hat
+from causal_pyro_models.inference.arviz_interface import groups_of
+from causal_pyro_models.inference.chains import (
+    FEWEST_DRAWS,
+    bulk_effective_sample_size,
+    r_hat,
+    tail_effective_sample_size,
+)
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 
 if TYPE_CHECKING:
@@ -178,23 +182,29 @@ def _of_chains(values: Mapping[str, np.ndarray[Any, Any]], divergences: int) -> 
     import pandas as pd
 
     chains, draws = next(iter(values.values())).shape[:2]
-    rows = {}
+    names, columns = [], []
     for name, value in values.items():
         scalars = value.reshape(chains, draws, -1)
-        for i, index in enumerate(product(*map(range, value.shape[2:]))):
-            if not (scalars[:, :, i] == scalars[0, 0, i]).all():
-                rows[f"{name}[{','.join(map(str, index))}]" if index else name] = _scores(scalars[:, :, i])
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
+        for i in np.flatnonzero(~(scalars == scalars[0, 0]).all((0, 1))):
+            index = ",".join(map(str, np.unravel_index(i, value.shape[2:])))
+            names.append(f"{name}[{index}]" if index else name)
+            columns.append(scalars[:, :, i])
+    judged = _scores(np.stack(columns, -1).astype(float)) if columns else None
+    table = pd.DataFrame(judged, names, ["r_hat", "ess_bulk", "ess_tail"])
     doubts = _doubts(table, chains, draws, divergences)
     return Diagnosis(MARKOV_CHAINS, table, chains * draws, chains, divergences, doubts)
 
 
-def _scores(draws: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Rank-normalised split R-hat, bulk and tail effective sample size of a scalar; NaN where undefined."""
-    if draws.shape[1] < 4 or not np.isfinite(draws).all() or (np.ptp(draws, 1) == 0).all():
-        return math.nan, math.nan, math.nan
-    bulk, tail = (float(effective_sample_size(draws, method)) for method in ("bulk", "tail"))
-    return r_hat(draws) if len(draws) > 1 else math.nan, bulk, tail
+def _scores(draws: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """R-hat, bulk and tail effective sample size of scalars ``(chains, draws, scalars)``; NaN where undefined."""
+    scores: np.ndarray[Any, Any] = np.full((draws.shape[-1], 3), np.nan)
+    sound = np.isfinite(draws).all((0, 1)) & (np.ptp(draws, 1) > 0).any(0)
+    if draws.shape[1] >= FEWEST_DRAWS and sound.any():
+        some = draws[:, :, sound]
+        scores[sound, 1:] = np.stack([bulk_effective_sample_size(some), tail_effective_sample_size(some)], -1)
+        if len(draws) > 1:
+            scores[sound, 0] = r_hat(some)
+    return scores
 
 
 def _doubts(table: pd.DataFrame, chains: int, draws: int, divergences: int) -> list[str]:

@@ -7,14 +7,12 @@ import pyro.infer
 import torch
 
 from causal_pyro_models.errors import QueryError
-from causal_pyro_models.inference.arviz_interface import effective_sample_size
+from causal_pyro_models.inference.chains import FEWEST_DRAWS, bulk_effective_sample_size
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.potential import Potential
 from causal_pyro_models.isolation import let_others
 from causal_pyro_models.validation import checked_count
-
-FEWEST_DRAWS = 4  # of a chain, that R-hat and effective sample size are defined for
 
 
 @dataclass(frozen=True)
@@ -116,5 +114,6 @@ class NUTS:
 
 def _effective_sample_size(latents: dict[str, torch.Tensor], chains: int) -> torch.Tensor:
     """The least bulk effective sample size among the latents of each unit."""
-    by_chain = (value.reshape(chains, -1, *value.shape[1:]).cpu().numpy() for value in latents.values())
-    return torch.tensor([min(float(effective_sample_size(draws).min()) for draws in by_chain)])
+    scalars = torch.cat([value.double().reshape(len(value), -1) for value in latents.values()], 1)
+    by_chain = scalars.reshape(chains, -1, scalars.shape[1]).cpu().numpy()
+    return torch.tensor([float(bulk_effective_sample_size(by_chain).min())])

@@ -26,6 +26,7 @@ from causal_pyro_models import (
     intervene,
     probability,
     sample,
+    soft,
     to_inference_data,
     with_posterior,
     worlds,
@@ -322,3 +323,38 @@ def test_evidence_that_no_draw_allows():
         abduct(with_posterior(model, draws), {"X": [1.5]})
     noise = abduct(with_posterior(model, draws, update=True), {"X": [1.5]})
     assert noise.parameters["p"].tolist() == [1.0]
+
+
+def test_a_program_that_runs_for_one_draw_after_the_other():
+    """``X @ b`` broadcasts over no draws. T ~ N(0, s), Y ~ N(x b + T, 1): T | y is normal given b and s."""
+    design = torch.tensor([[1.0, 2.0], [0.0, 1.0], [2.0, -1.0]])
+
+    def model():
+        b = pyro.sample("b", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        s = pyro.sample("s", dist.HalfNormal(1.0))
+        with pyro.plate("units", 3):
+            t = pyro.sample("T", dist.Normal(0.0, s))
+            pyro.sample("Y", dist.Normal(design @ b + t, 1.0))
+
+    generator = torch.Generator().manual_seed(0)
+    b, s = torch.randn(100, 2, generator=generator), torch.rand(100, generator=generator) + 0.5
+    y = torch.tensor([1.0, 2.0, 3.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        world = counterfactual(with_posterior(model, {"b": b, "s": s}), {"Y": y}, {}, seed=0)
+    share = (s**2 / (1 + s**2))[:, None]
+    z = (world["T"] - (y - b @ design.T) * share) / share.sqrt()
+    assert off(z.double().reshape(-1, 1), torch.zeros(1), torch.ones(1)) < 4
+    torch.testing.assert_close(world["Y"], y.expand(100, 3), rtol=0.0, atol=1e-4)
+
+
+def test_measurements_with_error():
+    """theta is measured with error .5: its posterior given each draw, and with it mu where asked."""
+    measured = {"theta": soft([1.0, 2.0], 0.5)}
+    theta = counterfactual(person(2), measured, {}, seed=0)["theta"]
+    assert off(theta.double(), (M + torch.tensor([1.0, 2.0])) / 2, torch.tensor(0.125 + 0.25 * V)) < 4
+    noise = abduct(person(2, update=True), measured, seed=0)
+    precision = 1 / V + 2 / (TAU**2 + 0.5**2)  # two measurements of N(mu, tau² + 0.5²)
+    m, v = (M / V + 3.0 / (TAU**2 + 0.5**2)) / precision, 1 / precision
+    mean = float((noise.log_weights.exp() * MU).sum())
+    assert abs(mean - m) < 4 * math.sqrt(v / float(noise.ess))
