@@ -144,8 +144,9 @@ def chain(case: Case, size: Size) -> None:
 
 
 def guide(case: Case, size: Size) -> None:
-    """A mean-field normal guide by plain Pyro, as many particles and steps as ours."""
-    model = config_enumerate(poutine.condition(case.model, case.plain_evidence))
+    """A mean-field normal guide by plain Pyro, as many particles and steps as ours; the program's parameters stay."""
+    held = poutine.block(case.model, hide_types=["param"])
+    model = config_enumerate(poutine.condition(held, case.plain_evidence))
     sites = [site for site in poutine.trace(model).get_trace().nodes.values() if site["type"] == "sample"]
     discrete = [site["name"] for site in sites if not site["is_observed"] and site["fn"].has_enumerate_support]
     fitted = AutoNormal(poutine.block(model, hide=discrete))
