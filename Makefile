@@ -48,6 +48,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/programs.py
+	$(BIN)/python benchmarks/nuts.py
 
 docs: .venv/installed-docs
 	$(BIN)/mkdocs build

@@ -1,6 +1,6 @@
 """NUTS on a regression of 170 rows: the time of ``abduct`` against that of Pyro's own ``MCMC``.
 
-python benchmarks/nuts.py            # about three minutes; writes benchmarks/results/
+python benchmarks/nuts.py            # two minutes; writes benchmarks/results/
 python benchmarks/nuts.py --smoke    # seconds; writes nothing
 
 The rows are like those of "Rugged" in Pyro's tutorial on Bayesian regression (ruggedness, Africa or not, and their
@@ -155,8 +155,8 @@ def report(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print the table, and write it."""
     parser = argparse.ArgumentParser(description="NUTS against Pyro's own.")
-    parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="a quick run that writes nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -110,7 +110,7 @@ def test_new_people_tell_of_the_parameters_where_asked(method):
 
 def test_weights_without_hidden_noise():
     def tosses(count):
-        p = pyro.sample("p", dist.Beta(2.0, 2.0))
+        p = pyro.sample("p", dist.Beta(1.0, 3.0))  # whose density is in the draws already
         with pyro.plate("tosses", count):
             pyro.sample("X", dist.Bernoulli(p))
 
