@@ -47,6 +47,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/families.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/programs.py
 	$(BIN)/python benchmarks/nuts.py
 
 docs: .venv/installed-docs

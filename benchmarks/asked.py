@@ -1,8 +1,8 @@
-"""What is asked of the tutorial programs, each question of this package and of the same program by hand."""
+"""A tutorial program, what is seen of it and what is asked; and the truth of it, from the same program by hand."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,11 +21,16 @@ Answer = tuple[float, float]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is drawn: in all, in a chain, and steps of a guide."""
+    """How much is drawn: in all, of a program that runs in turns, and in a chain; and the steps of a guide."""
 
     draws: int = 4_000
-    chain: int = 400
-    steps: int = 400
+    turns: int = 500
+    chain: int = 60
+    steps: int = 300
+
+    def of(self, case: "Case") -> "Size":
+        """That of a program."""
+        return replace(self, draws=min(self.draws, self.turns)) if case.in_turns else self
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Case:
         seed: of the run of the program that the evidence is from.
         fixed: evidence that is none of a run.
         groups: whether units are treated or not in fact, so that those who are can be asked about.
+        in_turns: whether it does not broadcast, and runs for one draw after the other.
         mediator: a site between treatment and outcome.
     """
 
@@ -62,6 +68,7 @@ class Case:
     seed: int = 1
     fixed: Mapping[str, torch.Tensor] | None = None
     groups: bool = True
+    in_turns: bool = False
     mediator: str = ""
 
     @cached_property
@@ -154,7 +161,7 @@ class Worlds:
 
     def outcome(self, do: Mapping[str, float]) -> Array:
         """The outcome under an intervention."""
-        return _flat(self.case.effect_on(self.world(do)))
+        return flat(self.case.effect_on(self.world(do)))
 
     def event(self, do: Mapping[str, float]) -> Array:
         """Whether it is above the threshold."""
@@ -168,7 +175,7 @@ class Worlds:
     @cached_property
     def treated(self) -> Array:
         """Whether a unit is treated, in fact."""
-        return _flat(self.case.group(self.world({}))).astype(float)
+        return flat(self.case.group(self.world({}))).astype(float)
 
     def mean(self, of: Array) -> Answer:
         """The mean over units and draws."""
@@ -187,199 +194,6 @@ def _arrays(values: Mapping[str, torch.Tensor]) -> Values:
     return {name: value.double().numpy() for name, value in values.items()}
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
+    """A column for each unit."""
     return value.reshape(len(value), -1)
-
-
-def of_draws(case: Case, draws: cpm.Draws, of: Callable[[Any], Any]) -> Answer:
-    """The mean of something of the first unit, by the weights of the draws, and its error."""
-    weights = draws.shares().double()
-    weights = _flat(weights)[:, 0] / _flat(weights)[:, 0].sum()
-    value = _flat(of(draws.proposed))[:, 0].double()
-    value = value.expand(len(weights))
-    mean = (weights * value).sum()
-    spread = (weights * (value - mean).square()).sum().sqrt()
-    count = float(draws.ess.min()) if draws.ess is not None else len(value)
-    return float(mean), float(spread) / math.sqrt(max(count, 1.0))
-
-
-def of_posterior(estimate: cpm.Estimate, noise: cpm.Noise, entry: int = 0) -> Answer:
-    """Value and Monte Carlo error of an estimate whose standard error is a posterior's."""
-    spread = float(estimate.standard_error.reshape(-1)[entry])
-    return float(estimate.value.reshape(-1)[entry]), spread / math.sqrt(float(noise.ess.min()))
-
-
-def of_population(estimate: cpm.Estimate, size: Size) -> Answer:
-    """The same without evidence, where it is a posterior's if the program has parameters."""
-    error = float(estimate.standard_error.reshape(-1)[-1])
-    drawn = "posterior" in estimate.doubt.sources
-    return float(estimate.value.reshape(-1)[-1]), error / math.sqrt(size.draws) if drawn else error
-
-
-def seen_or_not(verb: Callable[..., cpm.Estimate], event: bool = False) -> Callable[[Case, Size], Answer]:
-    """A question about groups of units: those of the evidence where the program has plates, else the population."""
-
-    def ask(case: Case, size: Size) -> Answer:
-        outcome = case.event if event else case.outcome
-        more: dict[str, Any] = {"by": case.group} if verb is cpm.cate else {}
-        if not case.plated:
-            simulated = verb(case.model, case.treatment, outcome, num_samples=size.draws, seed=1, **more)
-            return of_population(simulated, size)
-        noise = case.noise(size)
-        return of_posterior(verb(case.model, case.treatment, outcome, evidence=noise, seed=1, **more), noise, -1)
-
-    return ask
-
-
-def population(verb: Callable[..., cpm.Estimate], **more: Any) -> Callable[[Case, Size], Answer]:
-    """An effect in the population."""
-
-    def ask(case: Case, size: Size) -> Answer:
-        arms: Any = case.treatment
-        if verb is cpm.dose_response:
-            arms = {name: list(points) for name, points in arms.items()}
-        return of_population(verb(case.model, arms, case.outcome, num_samples=size.draws, seed=1, **more), size)
-
-    return ask
-
-
-def on_evidence(verb: Callable[..., cpm.Estimate]) -> Callable[[Case, Size], Answer]:
-    """An effect on the units of the evidence."""
-
-    def ask(case: Case, size: Size) -> Answer:
-        noise = case.noise(size)
-        return of_posterior(verb(case.model, case.treatment, case.outcome, evidence=noise, seed=1), noise)
-
-    return ask
-
-
-def had_been_treated(method: Callable[[Case, Size], Any]) -> Callable[[Case, Size], Answer]:
-    """The outcome of the first unit had it been treated, by a method of abduction."""
-
-    def ask(case: Case, size: Size) -> Answer:
-        noise = case.noise(size, method(case, size))
-        return of_draws(case, cpm.counterfactual(case.model, noise, case.arm(1), seed=1), case.effect_on)
-
-    return ask
-
-
-def all_observed(case: Case, size: Size) -> Answer:
-    """The same where every site was observed, so that abduction is exact."""
-    draws = cpm.counterfactual(case.model, case.complete, case.arm(1), num_samples=size.draws, seed=1)
-    value, error = of_draws(case, draws, case.effect_on)
-    return value, error + 1e-5
-
-
-def probable(case: Case, size: Size) -> Answer:
-    """The probability that what is hidden is above a value, given the evidence."""
-    method = cpm.ImportanceSampling()
-    p = cpm.probability(
-        case.model, lambda world: case.hidden(world) > case.cut, case.evidence, method, size.draws, seed=1
-    )
-    value = float(p.reshape(-1)[0])
-    return value, math.sqrt(max(value * (1 - value), 1e-4) / float(case.noise(size).ess.min()))
-
-
-def sampled(case: Case, model: Any, size: Size) -> Answer:
-    """The probability of the event of the first unit."""
-    held = _flat(case.event(cpm.sample(model, size.draws, seed=1)).double())[:, 0]
-    return float(held.mean()), float(held.std()) / math.sqrt(size.draws)
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A question that is put to every case for which it has a meaning."""
-
-    name: str
-    ours: Callable[[Case, Size], Answer]
-    truth: Callable[[Case, Truth], Answer]
-    has_meaning: Callable[[Case], bool] = lambda case: True
-
-
-def _nuts(case: Case, size: Size) -> cpm.NUTS:
-    return cpm.NUTS(num_warmup=size.chain, num_chains=1, progress=False)
-
-
-def _guide(case: Case, size: Size) -> torch.nn.Module:
-    return cpm.fit_guide(case.model, case.evidence, steps=size.steps, seed=1, progress=False)
-
-
-def _treated(case: Case, worlds: Worlds) -> Answer:
-    return worlds.mean(worlds.outcome(case.arm(1))[:, :1])
-
-
-def _chain(ask: Callable[[Case, Size], Answer]) -> Callable[[Case, Size], Answer]:
-    return lambda case, size: ask(case, Size(size.chain, size.chain, size.steps))
-
-
-def _necessary(case: Case, worlds: Worlds) -> Answer:
-    happened = worlds.treated * worlds.event({})
-    return worlds.ratio(happened * (1 - worlds.event(case.arm(0))), happened)
-
-
-def _hidden(case: Case, worlds: Worlds) -> Answer:
-    return worlds.mean((_flat(case.hidden(worlds.world({})))[:, :1] > case.cut).astype(float))
-
-
-def _moved(worlds: Worlds, do: Mapping[str, float]) -> Answer:
-    return worlds.mean(worlds.outcome(do) - worlds.outcome(worlds.case.arm(0)))
-
-
-VERBS = [
-    Verb("sample", lambda c, s: sampled(c, c.model, s), lambda c, t: t.prior.mean(t.prior.event({})[:, :1])),
-    Verb(
-        "intervene",
-        lambda c, s: sampled(c, cpm.intervene(c.model, c.arm(1)), s),
-        lambda c, t: t.prior.mean(t.prior.event(c.arm(1))[:, :1]),
-    ),
-    Verb("counterfactual, all sites observed", all_observed, lambda c, t: _treated(c, t.complete)),
-    Verb(
-        "counterfactual, importance sampling",
-        had_been_treated(lambda c, s: cpm.ImportanceSampling()),
-        lambda c, t: _treated(c, t.posterior),
-    ),
-    Verb("counterfactual, NUTS", _chain(had_been_treated(_nuts)), lambda c, t: _treated(c, t.posterior)),
-    Verb("counterfactual, a guide", had_been_treated(_guide), lambda c, t: _treated(c, t.posterior)),
-    Verb("ate", population(cpm.ate), lambda c, t: t.prior.mean(t.prior.effects)),
-    Verb("ate on evidence", on_evidence(cpm.ate), lambda c, t: t.posterior.mean(t.posterior.effects)),
-    Verb("ite", on_evidence(cpm.ite), lambda c, t: t.posterior.mean(t.posterior.effects[:, :1])),
-    Verb("dose_response", population(cpm.dose_response), lambda c, t: t.prior.mean(t.prior.outcome(c.arm(1)))),
-    Verb(
-        "att",
-        seen_or_not(cpm.att),
-        lambda c, t: t.asked.ratio(t.asked.effects * t.asked.treated, t.asked.treated),
-        lambda c: c.groups,
-    ),
-    Verb(
-        "cate by subgroup",
-        seen_or_not(cpm.cate),
-        lambda c, t: t.asked.ratio(t.asked.effects * t.asked.treated, t.asked.treated),
-        lambda c: c.groups,
-    ),
-    Verb(
-        "risk_ratio",
-        seen_or_not(cpm.risk_ratio, event=True),
-        lambda c, t: t.asked.ratio(t.asked.event(c.arm(1)), t.asked.event(c.arm(0))),
-        lambda c: not c.plated,
-    ),
-    Verb("pn", seen_or_not(cpm.pn, event=True), lambda c, t: _necessary(c, t.asked), lambda c: c.groups),
-    Verb(
-        "pns",
-        seen_or_not(cpm.pns, event=True),
-        lambda c, t: t.asked.mean(t.asked.event(c.arm(1)) * (1 - t.asked.event(c.arm(0)))),
-        lambda c: c.groups,
-    ),
-    Verb(
-        "nde",
-        population(cpm.nde, mediators="M"),
-        lambda c, t: _moved(t.prior, {"X": 1.0, "X of M": 0.0}),
-        lambda c: bool(c.mediator),
-    ),
-    Verb(
-        "nie",
-        population(cpm.nie, mediators="M"),
-        lambda c, t: _moved(t.prior, {"X": 0.0, "X of M": 1.0}),
-        lambda c: bool(c.mediator),
-    ),
-    Verb("probability", probable, lambda c, t: _hidden(c, t.posterior)),
-]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 import warnings
 from collections import deque
@@ -149,7 +150,8 @@ class _Turns:
 
 
 TURNS = _Turns()
-os.register_at_fork(after_in_child=TURNS.in_child)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=TURNS.in_child)
 
 
 def isolated(verb: Callable[P, R]) -> Callable[P, R]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from causal_pyro_models.data.labels import Column, are_codes, are_numbers, as_array, coded
+from causal_pyro_models.data.labels import Column, are_codes, are_numbers, as_array, coded, missing_in, stacked
 from causal_pyro_models.data.variables import Binary, Categorical, Labelled, Ordinal
 from causal_pyro_models.errors import CausalError, QueryError
 
@@ -120,6 +120,9 @@ class Coded(Tensor):
         name, kwargs = func.__name__, kwargs or {}
         if name in _COMPARISONS and len(args) == 2:
             return _compared(name, *args)
+        if name in ("equal", "allclose", "isclose"):
+            _shared(args)
+            return func(*_bare(args), **_bare(kwargs))
         if name == "where" and len(args) == 3 and (one := _shared(args[1:])) is not None:
             branches = [in_codes(one.site, part, one.variable, QueryError) for part in args[1:]]
             return _wrapped(torch.where(_bare(args[0]), *map(codes, branches)), one)
@@ -193,6 +196,28 @@ def in_codes(name: str, value: Any, variable: object, error: type[CausalError]) 
         return value
     found = coded(name, array, variable.labels, error)
     return found.double() if isinstance(variable, Binary) else found
+
+
+def in_cells(
+    name: str, value: Any, variable: object, error: type[CausalError], event_shape: tuple[int, ...] = ()
+) -> Any:
+    """:func:`in_codes` of a column, in which what is missing comes as NaN, and a tensor misses nothing.
+
+    Raises:
+        TypeError, ValueError: it is no array of numbers, or of labels of the variable.
+    """
+    if isinstance(value, Tensor):
+        return in_codes(name, value, variable, error)
+    array = stacked(as_array(value), event_shape)
+    absent = missing_in(array)
+    if array.ndim == 0 or np.ma.is_masked(value) or not (absent.any() or array.dtype == object):
+        return in_codes(name, array if array.ndim > 1 else value, variable, error)
+    found, present = np.full(array.shape, np.nan), array[~absent]
+    there = np.asarray(in_codes(name, present, variable, error).tolist() if len(present) else [], dtype=None)
+    if len(present) and there.dtype.kind not in "biuf":
+        raise TypeError(f"values of type {there.dtype}")
+    found[~absent] = there
+    return found
 
 
 def as_labels(value: Tensor, variable: object) -> list[Any]:

@@ -134,7 +134,8 @@ def _as_datetime(value: Any) -> Any:
 
 def decoded(value: Tensor, labels: tuple[Label, ...]) -> Column:
     """Codes as labels."""
-    index = value.detach().cpu().numpy()
+    with torch._C.DisableTorchFunctionSubclass():  # of those that know their labels the codes
+        index = value.detach().cpu().numpy()
     if not np.isin(index, np.arange(len(labels))).all():
         raise DataError(f"values must be the indices 0 to {len(labels) - 1} of the labels {list(labels)!r}.")
     return _as_column(labels)[index.reshape(-1).astype(np.int64)].reshape(index.shape)

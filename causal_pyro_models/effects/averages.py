@@ -212,6 +212,8 @@ def cate(
 
 def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, given: Mapping[str, Any]) -> Estimate:
     """The effect at covariate values."""
+    if hasattr(given, "to_frame") or hasattr(given, "columns"):  # a row of a table, or several
+        given = dict(given)
     if isinstance(given, Mapping) and not given:
         raise QueryError("given is empty: name covariates and their values, or ask ate.")
     if question.evidence is not None:
@@ -222,9 +224,7 @@ def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, give
     units = question.units_given(given)
     terms = units.outcomes(outcome, *question.arms(treatment))
     sites = question.program.sites
-    columns = {
-        name: as_numbers(in_codes(name, given[name], sites[name].variable, EvidenceError)) for name in dict(given)
-    }
+    columns = {name: as_numbers(in_codes(name, given[name], sites[name].variable, EvidenceError)) for name in given}
     if all(x.dim() == sites[name].place.event_dim for name, x in columns.items()):
         return question.answer(units.means(terms), difference, basis, scale_of(terms))
     points = [as_labels(x.expand(terms.shape[1], *x.shape[1:]), sites[name].variable) for name, x in columns.items()]

@@ -61,6 +61,8 @@ def conditional_queries(treatment: Treatment, outcome: Outcome, given: Any) -> l
 
     It is P(y_x, z_x | w) where a policy for x reads z, as in :func:`effect_queries`.
     """
+    if hasattr(given, "to_frame"):  # a row of a table
+        given = list(given.index)
     if (not isinstance(given, Mapping | list | tuple | str) and not hasattr(given, "columns")) or isinstance(
         given, Noise
     ):

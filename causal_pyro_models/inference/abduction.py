@@ -19,6 +19,7 @@ from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe, read_cells
 from causal_pyro_models.inference.gaussian import normal_posterior
 from causal_pyro_models.inference.given_posterior import given_posterior
+from causal_pyro_models.inference.gradients import check_determined
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
@@ -78,13 +79,18 @@ def abduct(
     finitely many states, up to 10,000 joint ones of a unit, or all are linear with normal noise. Others need a
     ``method``; the noise of the observed ones is then exact given each of its draws.
 
+    Evidence on a deterministic site that is an invertible function of one hidden site, given the rest, is solved for
+    that one; what is hidden beside it weighs by the density of the evidence, its Jacobian included. Of other functions,
+    and where a measurement has an error, give :func:`soft` evidence.
+
     Importance sampling resamples once, so that all draws are of equal weight; see :class:`Draws`.
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
-        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
-            its evidence.
+        evidence: a DataFrame with a row for each unit, or one row of it; a dict from site to an array ``(units,
+            *event)``, a scalar holding for every unit; or a world, a :class:`Draws` with one value for each unit. A
+            tensor holds the model's own values, and all else labels where a site has some. In a model of one unit, NaN
+            or None in anything but a tensor is missing for its unit, which is answered by the rest of its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
             the proposal of importance sampling. By these, sites with finitely many states are summed over.
@@ -100,7 +106,7 @@ def abduct(
     Raises:
         AbductionError: an unobserved site has evidence downstream and no closed form, and no method was given; or a
             plate is subsampled.
-        EvidenceError: evidence that the model cannot have produced.
+        EvidenceError: evidence that the model cannot have produced, or on a deterministic site that cannot be solved.
         UnknownVariableError: evidence on a name that no site has.
 
     Warns:
@@ -185,6 +191,7 @@ def _under_posterior(
 ) -> Noise:
     """The noise given each draw of the parameters that the model is held at."""
     conditioned = Conditioned.on(program, evidence)
+    check_determined(conditioned.sampled)
     posterior, rows = given_posterior(conditioned, held, method, num_samples)
     with held.at(rows):
         return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
@@ -194,6 +201,7 @@ def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: in
     """The noise of all units, abducted group by group."""
     parts = []
     for conditioned, _ in groups:
+        check_determined(conditioned.relevant)
         posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
         parts.append(_completed(conditioned, draws, posterior, seed))
     return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
@@ -280,6 +288,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         divergences=posterior.divergences,
         seed=seed,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
+        kinds={name: site.variable for name, site in program.sites.items() if site.variable is not None},
     )
 
 

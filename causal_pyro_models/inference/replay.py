@@ -135,7 +135,8 @@ def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
 def _random_state() -> tuple[Any, ...]:
     """Where the global generators of random numbers are."""
     numpy: Any = np.random.get_state(legacy=False)["state"]
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy["key"].tobytes(), numpy["pos"]
+    torchs = bytes(torch.get_rng_state().tolist())  # which works inside of torch.func.grad, too
+    return torchs, random.getstate(), numpy["key"].tobytes(), numpy["pos"]
 
 
 def _refuse_randomness(forms: Forms) -> None:

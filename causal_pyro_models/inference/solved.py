@@ -158,7 +158,7 @@ def _check_invertible(program: Program, seen: Mapping[str, Tensor], units: int, 
         for before, node in trace.nodes.items():
             if before == cause:
                 break
-            if _is_random(program, before, node) and not node["is_observed"]:
+            if _is_random(program, before, node):
                 others[before] = _in_groups(node["value"], draws)
         trace = traced(_observed(poutine.condition(program.batched(units, draws), data=others), seen))
         values = trace.nodes[cause]["value"].double()
@@ -256,7 +256,7 @@ class _Solve(Messenger):
             return
         name, fn = self.names[msg["name"]], msg["fn"]
         at = _function(self.run, self.values, self.program.seen, name, msg["name"])
-        graph, state = torch.is_grad_enabled(), torch.get_rng_state()
+        graph = torch.is_grad_enabled()
         target = self.program.targets[name].double()
         value = _solution(at, target, fn)
         target = target.expand(value.shape)
@@ -265,7 +265,6 @@ class _Solve(Messenger):
         if graph:  # the derivative of a solution, by the theorem of implicit functions
             value = value - torch.where(solved, (found - target) / slope.detach(), 0.0)
             _, slope = _with_slope(at, value, graph)
-        torch.set_rng_state(state)
         log_slope = torch.where(solved, -slope.abs().log(), -torch.inf)
         log_slope = log_slope.flatten(-fn.event_dim).sum(-1) if fn.event_dim else log_slope
         dtype = self.program.sites[msg["name"]].dtype

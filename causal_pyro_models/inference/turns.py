@@ -20,7 +20,7 @@ from causal_pyro_models.errors import ModelError
 from causal_pyro_models.inference.stacking import Runs, batch_of, stacked
 from causal_pyro_models.scm.sites import Model
 
-MOST_RUNS = 200_000  # at once: each holds about 9 kB while it waits at a site
+MOST_RUNS = 200_000  # at once: each holds about 12 kB while it waits at a site
 
 
 def in_turns(model: Model, lead: Sequence[int], dims: int, settle: Callable[[Any], None]) -> None:

@@ -285,6 +285,18 @@ def test_a_site_says_a_kind_or_nothing():
         cpm.sample(lambda: pyro.sample("X", dist.Bernoulli(0.5), infer={"variable": "binary"}))
 
 
+def test_inference_data_holds_codes_and_says_their_labels(model, kinds):
+    table = pd.DataFrame(seen(labels_of(kinds))).astype({"Z": object})
+    noise = cpm.abduct(model, table, seed=0)
+    table.loc[1, "Z"] = None
+    data = cpm.to_inference_data(
+        posterior=noise, counterfactual=cpm.counterfactual(model, noise, {"X": kinds["X"].labels[0]}), observed=table
+    )
+    np.testing.assert_array_equal(data["observed_data"]["Z"], [2.0, np.nan, 1.0])
+    assert data["counterfactual"]["Z"].attrs["labels"] == [str(label) for label in kinds["Z"].labels]
+    np.testing.assert_array_equal(np.asarray(data["counterfactual"]["Z"]).reshape(-1), [2, 0, 1])
+
+
 # Nested plates --------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +363,23 @@ def test_a_model_that_was_fitted_to_labels_speaks_them(refits, tmp_path):
     first = cpm.counterfactual(one, named.iloc[:3], {}, seed=0).to_dataframe().iloc[:3]
     assert first["region"].tolist() == named["region"][:3].tolist()
     assert np.allclose(first["y"], named["y"][:3], atol=1e-5)
+
+
+def test_levels_without_data_are_outside_and_imputed_ones_are_labels():
+    rng = np.random.default_rng(0)
+    grade = pd.Categorical(rng.choice(["low", "mid"], 300), ["low", "mid", "high"], ordered=True)
+    table = pd.DataFrame({"grade": grade, "y": rng.normal(size=300) + grade.codes, "s": rng.integers(1, 4, 300)})
+    gaps = table.astype({"grade": object})
+    gaps.loc[::3, "grade"], gaps.loc[1::3, "y"] = None, np.nan
+    graph, kinds = CausalGraph.from_edges([("grade", "y"), ("s", "y")]), cpm.infer_variables(table)
+    whole, model = cpm.CausalFlow(graph, kinds), cpm.CausalFlow(graph, kinds)
+    for each, data in ((whole, table), (model, gaps)):
+        cpm.fit(each, data, steps=5, seed=0, progress=False)
+    support = cpm.ate(whole, {"grade": ("low", "high")}, "y", **SOME).support
+    assert support.nearest == {"grade": "mid"} and "the nearest supported grade is mid" in str(support)
+    drawn = cpm.impute(model, gaps.iloc[:6], num_samples=20, seed=0)
+    assert drawn["grade"][:, 1].tolist() == [table["grade"][1]] * 20
+    assert set(drawn.to_dataframe()["grade"]) <= set(grade.categories) >= set(drawn.table(seed=0)["grade"])
 
 
 def test_a_program_that_calls_a_learned_model_speaks_its_labels():

@@ -105,11 +105,13 @@ def test_what_is_put_in_is_a_label_and_a_tensor_codes():
 def test_an_index_is_its_codes():
     assert torch.tensor([10, 20, 30])[NUMBERS].tolist() == [10, 30, 20]
     assert torch.nn.functional.one_hot(NAMED, 3).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    assert torch.equal(NAMED, NAMED.clone()) and not torch.equal(NAMED, torch.tensor([0, 2, 0]))
     assert NAMED.shape == (3,) and NAMED.dim() == 1 and len(NAMED) == 3 and torch.isfinite(NAMED).all()
 
 
 def test_what_leaves_torch_has_labels():
     assert NAMED.numpy().tolist() == np.asarray(NAMED).tolist() == NAMED.tolist() == ["a", "c", "b"]
+    assert KINDS["strings"].decode(NAMED).tolist() == NAMED.tolist()
     assert NAMED[1].item() == "c" and repr(NAMED) == "labelled(['a', 'c', 'b'])"
     assert labelled(CODES, KINDS["days"]).numpy().dtype == "datetime64[us]"
     assert NUMBERS.numpy().dtype == np.int64
@@ -131,6 +133,7 @@ def test_numbers_are_calculated_with_and_nothing_else():
         (lambda: NAMED == "d", r"'arm' has values that are none of its labels \['a', 'b', 'c'\]: d"),
         (lambda: NUMBERS == 7, "'dose' .*: 7"),
         (lambda: NAMED == NUMBERS, "stand for other things"),
+        (lambda: torch.equal(NAMED, NUMBERS), "stand for other things"),
         (lambda: torch.stack([NAMED, NUMBERS]), "stand for other things"),
         (lambda: NUMBERS.clone().add_(1), "in place"),
         (lambda: labelled(CODES, KINDS["levels"]) > "hihg", "Did you mean 'high'"),

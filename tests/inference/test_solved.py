@@ -20,6 +20,7 @@ from causal_pyro_models import (
     probability,
     sample,
     soft,
+    with_posterior,
 )
 from causal_pyro_models.errors import EvidenceError
 from causal_pyro_models.inference.conditioned import Conditioned
@@ -225,13 +226,28 @@ def test_each_of_two_deterministic_sites_has_a_hidden_one_of_its_own():
     )
 
 
-def test_runs_of_the_solver_leave_the_random_state_alone():
-    evidence = {"X": [1.0], "Y": [1.0]}
-    assert torch.equal(abduct(log_normal, evidence, seed=3)["U_U"], abduct(log_normal, evidence, seed=4)["U_U"])
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    abduct(log_normal, evidence, seed=3)
-    assert torch.equal(state, torch.get_rng_state())
+def person(update):
+    """A person under a posterior of three draws of the slope."""
+
+    def people():
+        slope = pyro.sample("slope", dist.Normal(0.0, 1.0))
+        with pyro.plate("people", 1):
+            x = pyro.sample("X", dist.Normal(0.0, 1.0))
+            u = pyro.sample("U", dist.Normal(0.0, 1.0))
+            pyro.deterministic("Y", torch.exp(slope * x + u))
+
+    return with_posterior(people, {"slope": torch.tensor([1.5, 2.0, 2.5])}, update=update)
+
+
+def test_under_a_posterior_each_draw_has_its_solution_and_its_weight():
+    evidence, expected = {"X": [1.0], "Y": [3.0]}, math.log(3.0) - torch.tensor([1.5, 2.0, 2.5])
+    assert torch.allclose(abduct(person(False), evidence)["U_U"][:, 0], expected, atol=1e-5)
+    weights = abduct(person(True), evidence).log_weights.flatten().softmax(0)
+    assert torch.allclose(weights, (-expected.square() / 2).softmax(0), atol=1e-4)
+    near = abduct(person(False), {"X": soft([1.0], 0.1), "Y": [3.0]}, num_samples=30, seed=0)
+    assert set(near.sites) == {"U_X", "U_U"}
+    total = near["U_X"][:, 0] * near.parameters["slope"].reshape(-1) + near["U_U"][:, 0]
+    assert torch.allclose(total, torch.full((30,), math.log(3.0)), atol=1e-4)
 
 
 def one(function, law=STANDARD):

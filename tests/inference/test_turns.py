@@ -332,6 +332,7 @@ def test_what_a_run_keeps_is_its_own():
             x = pyro.sample("X", dist.Normal(0.0, 1.0))
             with poutine.scale(scale=0.5 if x > 0 else 2.0), poutine.mask(mask=bool(x > -1)):
                 y = pyro.sample("Y", dist.Normal(float(x), 1.0))
+            assert torch.is_grad_enabled()
         assert not torch.is_grad_enabled()
         pyro.sample("Z", dist.Normal(float(y), 1.0))
 
@@ -344,6 +345,7 @@ def test_what_a_run_keeps_is_its_own():
     assert torch.equal(nodes["Y"]["fn"].loc, x) and torch.equal(nodes["Z"]["fn"].loc, nodes["Y"]["value"])
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_failing_run_leaves_nothing_behind():
     def model():
         with pyro.plate("rows", 3), poutine.scale(scale=2.0):

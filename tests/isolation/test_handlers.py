@@ -18,9 +18,21 @@ from pyro.infer.reparam import LocScaleReparam
 
 import causal_pyro_models as cpm
 from causal_pyro_models.estimators import Bootstrap
-from causal_pyro_models.inference import joint_table
+from causal_pyro_models.inference import joint_table, with_posterior
 from causal_pyro_models.scm.zoo import nonlinear
-from tests.isolation.test_threads import ARMS, CALLS, FLOW, ROWS, counts, guided, model, same, trained
+from tests.isolation.test_threads import (
+    ARMS,
+    CALLS,
+    FLOW,
+    LINE,
+    ROWS,
+    counts,
+    guided,
+    hierarchical,
+    model,
+    same,
+    trained,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::causal_pyro_models.CausalWarning")
 
@@ -37,6 +49,7 @@ ZS = {"Z": (0.0, 1.0)}
 OPTIONS: dict[str, Any] = {"num_samples": 200, "seed": 11}
 GAPS = {"X": [0.5, 0.1], "Y": [float("nan"), 1.0]}
 TWICE = Bootstrap(2)
+HALF = torch.tensor(0.5, requires_grad=True)
 REPLAYED = poutine.trace(model).get_trace()
 IMPUTER = copy.deepcopy(FLOW)
 cpm.fit(IMPUTER, {"X": [0.1 * i for i in range(60)], "Y": [None if i % 3 else 0.2 * i for i in range(60)]}, steps=5,
@@ -58,6 +71,8 @@ EVERY: dict[str, Callable[[], Any]] = {
     "odds_ratio": lambda: cpm.odds_ratio(binary, ARMS, "Y", **OPTIONS).value,
     "ps": lambda: cpm.ps(binary, ARMS, "Y", **OPTIONS).value,
     "pns": lambda: cpm.pns(binary, ARMS, "Y", **OPTIONS).value,
+    "with_posterior": lambda: cpm.sample(with_posterior(hierarchical, {"mu": LINE[:5]}), 5, seed=0).sites,
+    "grad": lambda: cpm.sample(cpm.intervene(hierarchical, {"mu": HALF}), 3, seed=0, grad=True)["Y"].detach(),
     "summed": lambda: cpm.probability(binary, {"X": 1}, {"Y": [0.0, 1.0]}),
     "joint_table": lambda: joint_table(binary, ["X", "Y"]).probabilities,
     "estimand": lambda: cpm.identify(GRAPH, "P(Y=1 | do(X=1))").evaluate(binary),

@@ -259,6 +259,7 @@ def test_a_verb_that_fails_or_is_interrupted_ends_its_turn():
     assert together({"sample": CALLS["sample"]}, rounds=1) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_fork_beside_a_verb_of_another_thread_can_use_verbs():
     """In the child that other thread is not, and neither is what it holds."""
     inside, go_on = threading.Event(), threading.Event()
@@ -295,6 +296,6 @@ def test_a_fork_beside_a_verb_of_another_thread_can_use_verbs():
 
 
 def test_a_decorated_verb_is_still_itself():
-    assert list(signature(cpm.sample).parameters) == ["model", "num_samples", "seed"]
+    assert list(signature(cpm.sample).parameters) == ["model", "num_samples", "seed", "grad"]
     assert cpm.sample.__module__ == "causal_pyro_models.inference.prediction"
     assert cpm.sample.__doc__.startswith("Samples of every site")

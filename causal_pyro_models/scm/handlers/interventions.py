@@ -214,7 +214,7 @@ def checked_do(do: Mapping[str, Intervention], what: str = "do") -> dict[str, In
         if value is None:
             raise InterventionError(
                 f"site {name!r} cannot be set to {value!r:.80}: give a number, a tensor, a function of the natural "
-                f"value, a distribution, or potential(...)."
+                f"value, a distribution, policy(...) or potential(...)."
             )
         if isinstance(value, type):
             raise InterventionError(f"site {name!r} cannot be set to the class {value.__name__}: give an instance.")
