@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import pyro
@@ -148,7 +149,8 @@ class Program:
     def _in_turns(self, lead: tuple[int, ...]) -> Model:
         """The model run for one draw and unit after the other, under the handlers that are around it."""
         settle = _Deterministic(self, self.nesting if self.plated else 0)._pyro_sample
-        tell(self.verdict)
+        if prod(lead) > 1:
+            tell(self.verdict)
 
         def run_all(model: Model) -> Model:
             if isinstance(model, Handled):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from causal_pyro_models.errors import CausalError, ModelError
+from causal_pyro_models.errors import ModelError
 from causal_pyro_models.scm.sites import is_deterministic
 
 SUSPICION = 40  # pairs of runs of a program that draws random numbers beside its sites: dropout may spare all of a few
@@ -37,7 +37,7 @@ class Verdict:
     Attributes:
         in_turns: whether one by one, since it does not broadcast.
         why: where and how that showed.
-        refusal: why it cannot be run in turns either.
+        refusal: what showed that several runs cannot be in turns either.
         coupled: whether units of its plate bear on each other.
         said: whether the user has been told.
         modules: those that it calls, and whether each was in training mode.
@@ -91,34 +91,36 @@ def replayed(forms: Forms) -> Verdict:
 
 def _verdict(forms: Forms) -> Verdict:
     met: list[str] = []
-    why = next(filter(None, (_fault(forms, forms.whole, met) for _ in range(ROUNDS))), None)
+    why = next(filter(None, (_fault(forms, met) for _ in range(ROUNDS))), None)
     if why is None and not met:
         return Verdict()
     for _ in range(SUSPICION if met else ROUNDS):
         _refuse_randomness(forms)
     if why is None:
         return Verdict()
+    for _ in range(ROUNDS):
+        with suppress(Exception):  # of runs that cannot be together at these values, and say so where it matters
+            return Verdict(True, why, _replayed_fault(forms, _trace(forms.in_turns), met))
+    return Verdict(True, why)
+
+
+def _fault(forms: Forms, met: list[str]) -> str:
+    """What is wrong with a run over draws and units; empty where nothing is."""
     try:
-        fault = _fault(forms, forms.in_turns, met)
-    except CausalError as error:
-        return Verdict(True, why, str(error))
-    return Verdict(True, why, fault and f"the program cannot be run for one draw and unit after the other ({fault})")
+        whole = _trace(forms.whole)
+    except Exception as error:
+        return f"it fails there with {type(error).__name__}: {(str(error).splitlines() or [''])[0]:.120}"
+    return _replayed_fault(forms, whole, met)
 
 
-def _fault(forms: Forms, run: Callable[[], Any], met: list[str]) -> str:
+def _replayed_fault(forms: Forms, whole: Trace, met: list[str]) -> str:
     """What is wrong with a run over draws and units, by replays of two of them; empty where nothing is.
 
     Args:
         forms: the program.
-        run: over all of ``lead``.
+        whole: its run over all of ``lead``.
         met: takes up that a replay, in which all values are given, drew random numbers.
     """
-    try:
-        whole = _trace(run)
-    except Exception as error:
-        if isinstance(error, CausalError) and run is forms.in_turns:
-            raise
-        return f"it fails there with {type(error).__name__}: {(str(error).splitlines() or [''])[0]:.120}"
     for index in ((0, 1)[: len(forms.lead)], (1, 0)[: len(forms.lead)]):  # not on the diagonal: nor may they be swapped
         part, state = partial(_part, forms=forms, index=index), _random_state()
         try:
@@ -258,7 +260,7 @@ def _alike(one: Any, other: Any, part: Part, of_other: Part, forms: Forms) -> bo
 def _density(site: Any) -> Tensor:
     try:
         found: Tensor = site["fn"].log_prob(site["value"])
-    except ValueError:  # an observation that cannot be, which the verbs refuse by name
+    except (ValueError, RuntimeError):  # an observation that cannot be, which the verbs refuse by name; or no density
         return torch.full(site["fn"].batch_shape, torch.nan)
     return found
 

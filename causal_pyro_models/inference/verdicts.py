@@ -46,8 +46,8 @@ def tell(found: Verdict) -> None:
     """
     if found.refusal:
         raise ModelError(
-            f"{found.refusal} It does not broadcast over draws and units either: {found.why}. Keep what goes from site "
-            f"to site in local variables, or see {PAGE}."
+            f"the program does not broadcast over draws and units ({found.why}), and cannot be run for one after the "
+            f"other either ({found.refusal}): keep what goes from site to site in local variables, or see {PAGE}."
         )
     if not found.said:
         found.said = True
