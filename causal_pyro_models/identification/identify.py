@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.errors import NotIdentifiableError, QueryError
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.deciding.bit_graph import BitGraph
 from causal_pyro_models.identification.deciding.equalities import Equality
@@ -22,7 +22,7 @@ from causal_pyro_models.identification.proofs.derivation import Derivation
 
 
 def identify(
-    graph: CausalGraph,
+    graph: GraphLike,
     query: str | Query,
     *,
     experiments: Experiments = (),
@@ -35,7 +35,8 @@ def identify(
     complete: where no estimand is found there is none.
 
     Args:
-        graph: the causal graph, with a bidirected edge for every pair with a hidden common cause.
+        graph: the causal graph, with a bidirected edge for every pair with a hidden common cause; a
+            :class:`CausalGraph`, or whatever :func:`as_graph` reads, such as ``"Z -> {X Y}; X -> Y"``.
         query: such as ``"P(Y | do(X), Z)"`` or ``"P(Y_{X=1} | X=0)"``, or a :class:`Query`.
         experiments: variables that have been set in experiments, for example ``["X", ("X", "Z")]``; see
             :func:`available`.
@@ -63,10 +64,7 @@ def identify(
         causal_pyro_models.errors.NotIdentifiableError: P(Y | do(X)) is not identifiable: {X, Y} and {Y} form a hedge
         for P(Y | do(X)): each is connected by hidden causes and leads to Y.
     """
-    if not isinstance(graph, CausalGraph):
-        raise GraphError(
-            f"expected a CausalGraph, got {type(graph).__name__}. Build one: CausalGraph(variables, edges)."
-        )
+    graph = as_graph(graph)
     if isinstance(query, str):
         query = Query.parse(query)
     if not isinstance(query, Query):

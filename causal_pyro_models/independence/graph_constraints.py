@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.errors import GraphError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import GraphLike, as_graph
 from causal_pyro_models.identification.implications import (
     Independence,
     VermaConstraint,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def test_graph(graph: CausalGraph, data: "pd.DataFrame", *, test: IndependenceTest | None = None) -> "pd.DataFrame":
+def test_graph(graph: GraphLike, data: "pd.DataFrame", *, test: IndependenceTest | None = None) -> "pd.DataFrame":
     """A test of each constraint that the graph implies, in the data.
 
     Tested are the local conditional independences (from which all others follow) and, where all variables are discrete,
@@ -60,6 +60,7 @@ def test_graph(graph: CausalGraph, data: "pd.DataFrame", *, test: IndependenceTe
     """
     import pandas as pd
 
+    graph = as_graph(graph)
     check_columns(data, graph.variables)
     discrete = all(is_discrete(data[name]) for name in graph.variables)
     check = test or (g_test if discrete else canonical_correlation_test)

@@ -9,7 +9,7 @@ import numpy as np
 
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.identification.bounding.extremes import extremes, impossible, ratio_extremes
 from causal_pyro_models.identification.bounding.response_types import PlacedEvent, ResponseTypes, event_of
 from causal_pyro_models.identification.expressions.expression import Term
@@ -58,7 +58,7 @@ class Bounds:
         return f"{self.name} from {self.lower:.4f} to {self.upper:.4f} ({'sharp' if self.sharp else 'not sharp'})"
 
 
-def bounds(graph: CausalGraph, joint: Joint, query: str | Query) -> Bounds:
+def bounds(graph: GraphLike, joint: Joint, query: str | Query) -> Bounds:
     """Bounds on a query, interventional or counterfactual, from the joint law of the observed variables.
 
     The hidden variables of each district choose the response types of its members, in any way that brings about the
@@ -86,6 +86,7 @@ def bounds(graph: CausalGraph, joint: Joint, query: str | Query) -> Bounds:
         >>> bounds(bow, joint, "P(Y=1 | do(X=1))")
         P(Y=1 | do(X=1)) from 0.4000 to 0.9000 (sharp)
     """
+    graph = as_graph(graph)
     asked = Query.parse(query) if isinstance(query, str) else query
     if not isinstance(asked, Query):
         raise QueryError(f"expected a Query or its text, such as 'P(Y=1 | do(X=1))', got {type(query).__name__}.")
@@ -94,7 +95,7 @@ def bounds(graph: CausalGraph, joint: Joint, query: str | Query) -> Bounds:
     return _solved(asked.text(), graph, joint, [(1.0, events + given)], [(1.0, given)] if given else [])
 
 
-def ate_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def ate_bounds(graph: GraphLike, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the average treatment effect E[Y_treated - Y_control].
 
     Args:
@@ -115,6 +116,7 @@ def ate_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str |
         >>> ate_bounds(iv, JointTable(["Z", "X", "Y"], law), {"X": (0, 1)}, "Y")
         ate from 0.2800 to 0.6800 (sharp)
     """
+    graph = as_graph(graph)
     control, treated = _arms(graph, treatment)
     table = as_table(joint, graph.variables)
     worth = _worth(table, outcome, treatment)
@@ -127,7 +129,7 @@ def ate_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str |
     return _solved("ate", graph, table, objective, [])
 
 
-def pn_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def pn_bounds(graph: GraphLike, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity P(not Y_control | X = treated, Y).
 
     Args:
@@ -147,13 +149,14 @@ def pn_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | 
         >>> pn_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
         pn from 0.0000 to 1.0000 (sharp)
     """
+    graph = as_graph(graph)
     control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
     seen = [*treated, happens]
     objective = [(1.0, [event._replace(do=control), *seen]) for event in fails]
     return _solved("pn", graph, joint, objective, [(1.0, seen)])
 
 
-def ps_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def ps_bounds(graph: GraphLike, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of sufficiency P(Y_treated | X = control, not Y).
 
     Args:
@@ -168,13 +171,14 @@ def ps_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | 
         >>> ps_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
         ps from 0.0000 to 1.0000 (sharp)
     """
+    graph = as_graph(graph)
     control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
     seen = [[*control, event] for event in fails]
     objective = [(1.0, [happens._replace(do=treated), *events]) for events in seen]
     return _solved("ps", graph, joint, objective, [(1.0, events) for events in seen])
 
 
-def pns_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
+def pns_bounds(graph: GraphLike, joint: Joint, treatment: Arms, outcome: str | Mapping[str, Any]) -> Bounds:
     """Bounds on the probability of necessity and sufficiency P(Y_treated, not Y_control).
 
     Args:
@@ -189,6 +193,7 @@ def pns_bounds(graph: CausalGraph, joint: Joint, treatment: Arms, outcome: str |
         >>> pns_bounds(bow, JointTable(["X", "Y"], [[0.3, 0.2], [0.1, 0.4]]), {"X": (0, 1)}, "Y")
         pns from 0.0000 to 0.7000 (sharp)
     """
+    graph = as_graph(graph)
     control, treated, happens, fails = _causation(graph, joint, treatment, outcome)
     objective = [(1.0, [happens._replace(do=treated), event._replace(do=control)]) for event in fails]
     return _solved("pns", graph, joint, objective, [])

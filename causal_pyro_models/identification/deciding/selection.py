@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import chain, combinations
 
 from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.deciding.equalities import Equality, Statement, summed
@@ -29,7 +29,7 @@ from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.expressions.simplification import simplified
 
 
-def recover(graph: CausalGraph, query: Query | str, selection: str, external: Names = ()) -> Expression:
+def recover(graph: GraphLike, query: Query | str, selection: str, external: Names = ()) -> Expression:
     """The estimand of a query when units come into the data by selection: all data are P(v | S=1).
 
     Three ways are tried: that selection does not matter for the query; adjustment for variables whose distribution is
@@ -60,6 +60,7 @@ def recover(graph: CausalGraph, query: Query | str, selection: str, external: Na
         >>> print(recover(graph, "P(Y | do(X))", "S", external="Z"))
         sum_z P(y | S=1, x, z) P(z)
     """
+    graph = as_graph(graph)
     query = Query.parse(query) if isinstance(query, str) else query
     query.check_names(graph)
     known = named(graph, external, "external")

@@ -14,8 +14,8 @@ from torch.distributions.transforms import ExpTransform
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Image, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import check_unconfounded, checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import check_unconfounded, checked_graph, checked_variables
 from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
 from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
@@ -177,12 +177,13 @@ class AdditiveNoiseModel(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable],
         function: Function = Network(),
         noise: NoiseLaw = Gaussian(),
         heteroscedastic: bool = False,
     ) -> None:
+        graph = checked_graph(graph)
         variables = checked_variables(graph, variables)
         check_unconfounded(graph, "an additive noise model")
         hidden = function.hidden if isinstance(function, Network) else ()

@@ -16,8 +16,8 @@ from torch.distributions.transforms import AffineTransform, ExpTransform
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import check_unconfounded, checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import check_unconfounded, checked_graph, checked_variables
 from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
@@ -201,11 +201,12 @@ class CausalFlow(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         residual: Spline | LocationScale | None = None,
         hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
+        graph = checked_graph(graph)
         variables = checked_variables(graph, variables)
         check_unconfounded(graph, "CausalFlow")
         residual = Spline() if residual is None else residual

@@ -15,8 +15,8 @@ from torch.nn.functional import gumbel_softmax, one_hot
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import checked_graph, checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.preparation import Prepare
 from causal_pyro_models.models.networks.scalar_flow import Spline
@@ -235,12 +235,13 @@ class CausalGAN(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         latent: int | Mapping[str, int] = 2,
         hidden: tuple[int, ...] = (32, 32),
         confounder_dim: int = 1,
     ) -> None:
+        graph = checked_graph(graph)
         kinds = checked_variables(graph, variables)
         sizes, hidden = latents(kinds, latent), Network(hidden).hidden
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import ModelError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import checked_graph, checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.latent import Latent, principal_components, residuals, standardised
 from causal_pyro_models.models.networks.laws import Gaussian
@@ -192,13 +192,14 @@ class CausalVAE(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         latent: int | Mapping[str, int] = 2,
         hidden: tuple[int, ...] = (32, 32),
         beta: float = 1.0,
         confounder_dim: int = 1,
     ) -> None:
+        graph = checked_graph(graph)
         kinds = checked_variables(graph, variables)
         confounded = {name for edge in graph.bidirected for name in edge}
         exact = {name for name in kinds if confounded and name not in confounded and not kinds[name].event_shape}
