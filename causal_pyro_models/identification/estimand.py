@@ -53,10 +53,10 @@ class Estimand:
 
     def latex(self) -> str:
         """The estimand as LaTeX, without the dollar signs."""
-        return self.expression.latex()
+        return self.expression.latex(self.graph.variables)
 
     def _repr_latex_(self) -> str:
-        return f"${self.query.expression.latex()} = {self.latex()}$"
+        return f"${self.query.expression.latex(self.graph.variables)} = {self.latex()}$"
 
     def __str__(self) -> str:
         return self.text()

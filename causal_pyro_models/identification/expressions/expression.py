@@ -121,9 +121,9 @@ class Expression:
             plain.setdefault(name.lower(), set()).add(name)
         return self.render(Text(frozenset(name for alike in plain.values() if len(alike) > 1 for name in alike)))
 
-    def latex(self) -> str:
-        """The expression as LaTeX, without the dollar signs."""
-        return self.render(Latex())
+    def latex(self, names: Iterable[str] = ()) -> str:
+        """The expression as LaTeX, without the dollar signs, told apart from some other names as well."""
+        return self.render(Latex.among(self.names.union(names)))
 
     def _repr_latex_(self) -> str:
         return f"${self.latex()}$"

@@ -58,8 +58,9 @@ class Separation:
 
     def latex(self) -> str:
         """The separation as LaTeX, without the dollar signs."""
+        notation = Latex.among(self.graph.variables)
         left, right, given, over, under = (
-            ", ".join(map(Latex().name, names)) for names in (self.left, self.right, self.given, self.over, self.under)
+            ", ".join(map(notation.name, names)) for names in (self.left, self.right, self.given, self.over, self.under)
         )
         bars = (rf"\overline{{{over}}}" if over else "") + (rf"\underline{{{under}}}" if under else "")
         graph = f"G_{{{bars}}}" if bars else "G"
