@@ -19,6 +19,7 @@ else:
 _COMMENT = r"\s|//[^\n]*|/\*.*?\*/|\#[^\n]*"
 _GML = re.compile(rf"(?:{_COMMENT}|(?:creator|version|comment)\s+(?:\"[^\"]*\"|\S+))*graph\s*\[", re.I | re.S)
 _DOT = re.compile(rf"(?:{_COMMENT})*(?:strict|digraph|graph)\b(?!\s*(?:->|<-|--))", re.I | re.S)
+_EDGES = re.compile(r"->|<-|--|@|[\[{]")
 
 
 def as_graph(graph: GraphLike, error: type[CausalError] = GraphError) -> CausalGraph:
@@ -41,6 +42,8 @@ def as_graph(graph: GraphLike, error: type[CausalError] = GraphError) -> CausalG
     if isinstance(graph, CausalGraph):
         return graph
     if isinstance(graph, str):
+        if not _EDGES.search(graph):
+            raise error(f"graph must be a CausalGraph, or text with edges such as 'X -> Y', got the str {graph!r:.80}.")
         if _GML.match(graph):
             return CausalGraph.from_gml(graph)
         return CausalGraph.from_dot(graph) if _DOT.match(graph) else CausalGraph.from_dagitty(graph)

@@ -58,16 +58,8 @@ class Quantity:
         return frozenset[str]().union(*(summand.expression.names for summand in self.summands))
 
 
-def evaluate(
-    query: Query,
-    expression: Expression,
-    source: object,
-    values: Mapping[str, Any] | None = None,
-    contrast: Arms | None = None,
-    **options: object,
-) -> "float | Estimate":
-    """The value of the expression that a query equals; see :meth:`Estimand.evaluate`."""
-    quantity = quantity_of(query, expression, values, contrast)
+def evaluate(quantity: Quantity, source: object, **options: object) -> "float | Estimate":
+    """The number that a quantity is; see :meth:`Estimand.evaluate`."""
     load_for(evaluate_on, type(source))
     return evaluate_on(source, quantity, **options)
 
@@ -107,6 +99,25 @@ def quantity_of(
     return Quantity(f"contrast of {query.text()}", summands)
 
 
+def difference_of(sides: Iterable[tuple[Query, Expression]], values: Mapping[str, Any] | None) -> Quantity:
+    """The quantity that the difference of two estimands is, with some values wherever they are open."""
+    listed = list(sides)
+    if values is not None and not isinstance(values, Mapping):
+        raise QueryError(f"values must be a dict from variable to value, got {values!r:.80}.")
+    names = dict.fromkeys(name for query, _ in listed for name in query.names)
+    open_in = [{symbol.name for symbol in query.expression.free} for query, _ in listed]
+    for name in values or {}:
+        if name not in names:
+            raise unknown_variable(name, names)
+        if not any(name in found for found in open_in):
+            raise QueryError(f"{name!r} has a value in both queries already: drop it from values.")
+    summands = []
+    for sign, (query, expression), found in zip((1.0, -1.0), listed, open_in, strict=True):
+        given = {name: value for name, value in (values or {}).items() if name in found}
+        summands.append(_summand(query, expression, _checked_values(query, given, "values"), sign))
+    return Quantity(" - ".join(query.text() for query, _ in listed), tuple(summands))
+
+
 def _checked_values(query: Query, values: Any, what: str) -> dict[str, Any]:
     if values is not None and not isinstance(values, Mapping):
         raise QueryError(f"{what} must be a dict from variable to value, got {values!r:.80}.")
@@ -116,6 +127,8 @@ def _checked_values(query: Query, values: Any, what: str) -> dict[str, Any]:
             raise unknown_variable(name, query.names)
         if name not in open_names:
             raise QueryError(f"{name!r} has a value in the query {query} already: drop it from {what}.")
+        if query.mean and name == query.outcome[0].name and Symbol(name) == query.outcome[0].value:
+            raise QueryError(f"{query} is the mean of {name!r}, which has no value: drop it from {what}.")
     return {name: getattr(value, "item", lambda v=value: v)() for name, value in (values or {}).items()}
 
 

@@ -1,31 +1,17 @@
-"""Mediation: direct, indirect and path-specific effects as pairs of nested counterfactual queries."""
+"""Mediation: direct, indirect and path-specific effects as pairs of nested counterfactual queries.
+
+:func:`identify` takes each of them, and the estimand evaluates to the difference of the two.
+"""
 
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.identification.expressions.expression import Term, Value, term
-from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.query import Contrast, Query
 from causal_pyro_models.validation import Arms, checked_arms
-
-
-class Contrast(NamedTuple):
-    """An effect: how far the distribution of the outcome in ``active`` is from that in ``reference``.
-
-    Example:
-        >>> from causal_pyro_models.identification import identify
-        >>> graph = CausalGraph.from_edges([("X", "M"), ("X", "Y"), ("M", "Y")])
-        >>> for query in natural_direct_effect({"X": (0, 1)}, "Y", "M"):
-        ...     print(identify(graph, query))
-        sum_m P(y | m, X=1) P(m | X=0)
-        P(y | X=0)
-    """
-
-    active: Query
-    reference: Query
 
 
 def effect_on_the_treated(treatment: Arms, outcome: str) -> Contrast:
@@ -62,6 +48,9 @@ def natural_direct_effect(treatment: Arms, outcome: str, mediators: str | Iterab
     Example:
         >>> natural_direct_effect({"X": (0, 1)}, "Y", "M")
         Contrast(active=Query(P(Y_{X=1, M_{X=0}})), reference=Query(P(Y_{X=0})))
+        >>> from causal_pyro_models.identification import identify
+        >>> print(identify("X -> {M Y}; M -> Y", natural_direct_effect({"X": (0, 1)}, "Y", "M")))
+        sum_m P(y | m, X=1) P(m | X=0) - P(y | X=0)
     """
     name, control, treated = _arms(treatment, outcome)
     held = _natural(mediators, term(name, control), outcome)

@@ -13,7 +13,13 @@ from causal_pyro_models.estimators.g_computation import GComputation
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
 from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import Symbol, identify, parse
+from causal_pyro_models.identification import (
+    Symbol,
+    identify,
+    natural_direct_effect,
+    natural_indirect_effect,
+    parse,
+)
 from causal_pyro_models.identification.estimand_values import Quantity, Summand
 from causal_pyro_models.inference.enumeration import joint_table
 from causal_pyro_models.scm.zoo.discrete_scm import DiscreteSCM
@@ -253,3 +259,58 @@ GAPS = pd.DataFrame({"Z": [0, 0, 1, 1], "X": [0, 1, 0, 1], "Y": [0, 1, 1, 0]})
 def test_mistakes_are_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+LINEAR = identify("Z -> {X Y}; X -> {M Y}; M -> Y", "E[Y | do(X=1)] - E[Y | do(X=0)]")
+
+
+def mediated(n, seed):
+    """Direct effect 2, indirect effect 1.5, in units of a treatment confounded by Z."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n)
+    x = z + rng.normal(size=n)
+    m = 0.5 * x + rng.normal(size=n)
+    return pd.DataFrame({"Z": z, "X": x, "M": m, "Y": 2 * x + 3 * m - z + rng.normal(size=n)})
+
+
+def test_a_bare_marginal_is_a_number():
+    """The effect on what is no descendant is zero, and the mean under do is that of the column."""
+    data = mediated(200, 0)
+    marginal = identify(LINEAR.active.graph, "E[Z | do(X)]")
+    contrast = marginal.evaluate(data, contrast={"X": (0.0, 1.0)}, seed=0)
+    assert float(contrast.value) == float(contrast.standard_error) == 0.0
+    found = marginal.evaluate(data, {"X": 1.0}, seed=0)
+    assert float(found.value) == pytest.approx(data["Z"].mean(), abs=1e-12)
+    assert float(found.standard_error) == pytest.approx(data["Z"].std() / 200**0.5, rel=0.15)
+    share = identify(LINEAR.active.graph, "P(Z=1 | do(X))").evaluate(
+        data.assign(Z=(data["Z"] > 0) * 1), {"X": 1.0}, seed=0
+    )
+    assert float(share.value) == pytest.approx((data["Z"] > 0).mean(), abs=1e-12)
+    words = data.assign(Z=[f"unit {i}" for i in range(200)])
+    with pytest.raises(QueryError, match="'Z' has no mean"):
+        marginal.evaluate(words, {"X": 1.0}, seed=0, classifier=LogisticRegression())
+
+
+def test_contrasts_on_data_have_one_joint_interval():
+    """Within 4 standard errors of the truth; sides on the same rows move together."""
+    data = mediated(2000, 1)
+    graph = LINEAR.active.graph
+    direct = identify(graph, natural_direct_effect({"X": (0.0, 1.0)}, "Y", "M"))
+    found = direct.evaluate(data, seed=0, uncertainty=Bootstrap(50))
+    assert abs(float(found.value) - 2.0) < 4 * float(found.standard_error) < 0.3
+    indirect = identify(graph, natural_indirect_effect({"X": (0.0, 1.0)}, "Y", "M"))
+    found = indirect.evaluate(data, seed=0, uncertainty=Bootstrap(50))
+    assert abs(float(found.value) - 1.5) < 4 * float(found.standard_error) < 0.5
+    whole = LINEAR.evaluate(data, seed=0, uncertainty=Bootstrap(50))
+    assert abs(float(whole.value) - 3.5) < 4 * float(whole.standard_error) < 0.5
+    sides = [side.evaluate(data, seed=0, uncertainty=Bootstrap(50)) for side in (LINEAR.active, LINEAR.reference)]
+    assert float(whole.standard_error) < sum(float(side.standard_error) ** 2 for side in sides) ** 0.5
+
+
+def test_a_difference_of_discrete_data_has_the_interval_of_the_contrast():
+    data = frame(1000, 0)
+    one = identify(SMOKING.graph, "E[Y | do(X=1)] - E[Y | do(X=0)]").evaluate(data)
+    other = SMOKING.evaluate(data, contrast={"X": (0, 1)})
+    assert torch.equal(one.value, other.value) and torch.equal(one.standard_error, other.standard_error)
+    with_nothing_set = identify(SMOKING.graph, "E[Y | do(X=1)] - E[Y]").evaluate(data)
+    assert 0 < float(with_nothing_set.standard_error) < float(one.standard_error)

@@ -85,8 +85,9 @@ def test_hidden_nodes_become_bidirected_edges():
     [
         (None, "got NoneType"),
         (3, "got int"),
-        ("", "expected 'dag'"),
-        ("a word", "expected 'dag', got 'a'"),
+        ("", "got the str ''"),
+        ("a word", "got the str 'a word'"),
+        ("dag { X -> Y", "expected a name"),
         (nx.Graph([("X", "Y")]), "DiGraph"),
         ([("X", "Y"), ("Y", "X")], "cycle"),
         ("X -> Y -> X", "cycle"),
