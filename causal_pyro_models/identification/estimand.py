@@ -89,15 +89,16 @@ class Estimand:
         Args:
             source: what is known of the observed distribution. A :class:`JointTable` or a law of the zoo; a DataFrame
                 with a row for each unit; or a Pyro model. For estimands that stand on experiments or other populations,
-                a dict from ``(domain, names that were set)`` to a joint table of the experiment, such as
-                ``{("", ()): observed, ("", ("Z",)): randomised}``.
+                a dict from ``(domain, names that were set)`` to a joint table of the experiment or a DataFrame, such as
+                ``{("", ()): observed, ("", ("Z",)): randomised}``; each needs only what the estimand reads there.
             values: variable -> its value, for each variable of the query that has none there; the outcome may stay
                 open.
             contrast: variable -> (control, treated): the value where treated less that under control.
             options: for data and models, see ``estimators.estimands``.
 
         Returns:
-            A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty.
+            A float where the distribution is known exactly, otherwise an :class:`Estimate` with its uncertainty: of
+            several DataFrames that of all of them, as independent samples.
 
         Raises:
             QueryError: a value that is missing, or an outcome without a mean.

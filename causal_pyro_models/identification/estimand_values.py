@@ -10,8 +10,9 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.extensions import load_for
-from causal_pyro_models.identification.expressions.expression import Expression, Symbol
+from causal_pyro_models.identification.expressions.expression import Expression, Probability, Symbol
 from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.laws.columns import is_dataframe
 from causal_pyro_models.identification.laws.joint_table import Joint, JointTable, Tabulated, as_table
 from causal_pyro_models.identification.laws.tabulation import Tabulator
 from causal_pyro_models.validation import Arms, checked_arms
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Laws: TypeAlias = "Joint | Mapping[tuple[str, Iterable[str]], Joint]"
 """One joint law, or one for each domain and each set of variables that were set there."""
+
+Regime = tuple[str, frozenset[str]]
+"""A domain, and the variables that were set there."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,17 @@ class Quantity:
         """The variables that it depends on."""
         return frozenset[str]().union(*(summand.expression.names for summand in self.summands))
 
+    @property
+    def reads(self) -> dict[Regime, frozenset[str]]:
+        """The variables that it depends on in each domain and experiment."""
+        found: dict[Regime, frozenset[str]] = {}
+        for summand in self.summands:
+            for part in summand.expression.walk():
+                if isinstance(part, Probability):
+                    regime = part.domain, frozenset(t.name for t in part.do)
+                    found[regime] = found.get(regime, frozenset()) | part.names
+        return found
+
 
 def evaluate(quantity: Quantity, source: object, **options: object) -> "float | Estimate":
     """The number that a quantity is; see :meth:`Estimand.evaluate`."""
@@ -72,14 +87,34 @@ def evaluate_on(source: object, quantity: Quantity, **options: object) -> "float
     )
 
 
+@evaluate_on.register(Mapping)
+def evaluate_on_laws(
+    source: Mapping[tuple[str, Iterable[str]], Joint], quantity: Quantity, **options: object
+) -> "float | Estimate":
+    """A quantity on a dict of joint laws: exact, unless one of them is a sample."""
+    laws = by_regime(source)
+    for law in laws.values():
+        if is_dataframe(law):
+            load_for(evaluate_on_samples, type(law))
+            return evaluate_on_samples(law, laws, quantity, **options)
+    return evaluate_on_tables(source, quantity, **options)
+
+
+@singledispatch
+def evaluate_on_samples(
+    sample: object, laws: Mapping[Regime, Joint], quantity: Quantity, **options: object
+) -> "float | Estimate":
+    """A quantity on several laws of which some are samples, by the type of a sample; rooms above register theirs."""
+    raise DataError(f"expected a DataFrame with a row for each unit, got {type(sample).__name__}.")
+
+
 @evaluate_on.register(JointTable)
 @evaluate_on.register(Tabulated)
-@evaluate_on.register(Mapping)
 def evaluate_on_tables(source: Laws, quantity: Quantity, **options: object) -> float:
     """A quantity on one joint law, or on a dict of them, which are exact."""
     if options:
         raise QueryError(f"a joint table is exact, it takes no option {next(iter(options))!r}: leave it out.")
-    return JointTables.of(source, quantity.names).value(quantity)
+    return JointTables.of(source, quantity).value(quantity)
 
 
 def quantity_of(
@@ -149,48 +184,58 @@ def _summand(query: Query, expression: Expression, given: Mapping[str, Any], sig
 
 
 class JointTables:
-    """Joint tables by domain and experiment, and the numbers that follow from them."""
+    """Joint tables by domain and experiment, and the numbers that follow from them.
 
-    def __init__(self, tables: Mapping[tuple[str, frozenset[str]], JointTable], names: frozenset[str]) -> None:
-        self.tables = tables
-        self.any = next(iter(tables.values()))
-        for table in tables.values():
-            for name in names:
-                if name not in table.names:
-                    raise unknown_variable(name, table.names)
-                if table.states[name] != self.any.states[name]:
-                    raise DataError(
-                        f"{name!r} has states {table.states[name]!r:.80} in one table and others in another."
-                    )
-        self.names = [name for name in self.any.names if name in names]
-        self.tabulate = Tabulator(self.names, self._regime, self.any.index)
+    Args:
+        tables: (domain, variables that were set) -> the table, which needs to hold what the quantity reads there.
+        quantity: what is asked of them.
+    """
+
+    def __init__(self, tables: Mapping[Regime, JointTable], quantity: Quantity) -> None:
+        self.reads = quantity.reads
+        self.tables = {regime: table_of(tables, regime) for regime in self.reads}
+        for regime, names in self.reads.items():
+            for name in sorted(names):
+                if name not in self.tables[regime].names:
+                    raise unknown_variable(name, self.tables[regime].names)
+        order = dict.fromkeys(name for table in self.tables.values() for name in table.names)
+        known = frozenset().union(*self.reads.values())
+        self.names = [name for name in order if name in known]
+        self.states = {name: self._merged(name) for name in self.names}
+        sizes = {name: len(states) for name, states in self.states.items()}
+        self._laws: dict[Regime, Array] = {}
+        self.tabulate = Tabulator(self.names, self._regime, self._place, sizes)
 
     @classmethod
-    def of(cls, source: Laws, names: frozenset[str]) -> "JointTables":
+    def of(cls, source: Laws, quantity: Quantity) -> "JointTables":
         """Of one law, or of a dict of them."""
-        if not isinstance(source, Mapping):
-            return cls({("", frozenset()): as_table(source)}, names)
-        tables = {}
-        for key, table in source.items():
-            if not isinstance(key, tuple) or len(key) != 2 or not isinstance(key[0], str) or isinstance(key[1], str):
-                raise DataError(
-                    f"the key of a table is (domain, names that were set), such as ('', ('Z',)), got {key!r:.80}."
-                )
-            tables[key[0], frozenset(key[1])] = as_table(table)
-        if not tables:
-            raise DataError("there are no tables: pass at least {('', ()): JointTable(...)}.")
-        return cls(tables, names)
+        return cls({regime: as_table(table) for regime, table in by_regime(source).items()}, quantity)
+
+    def _merged(self, name: str) -> tuple[Any, ...]:
+        """The states that a variable has in one table or another."""
+        read = (table for regime, table in self.tables.items() if name in self.reads[regime])
+        return tuple(dict.fromkeys(state for table in read for state in table.states[name]))
+
+    def _place(self, name: str, value: Any) -> int:
+        if value not in self.states[name]:
+            raise DataError(f"{name!r} never has the value {value!r:.80}. Its values are {self.states[name]!r:.200}.")
+        return self.states[name].index(value)
 
     def _regime(self, domain: str, do: frozenset[str]) -> Array:
-        if (domain, do) not in self.tables:
-            raise DataError(
-                f"the estimand needs the table of ({domain!r}, {sorted(do)}), got those of "
-                f"{[(d, sorted(names)) for d, names in self.tables]}."
-            )
-        joint = self.tables[domain, do].array(self.names)
-        others = tuple(i for i, name in enumerate(self.names) if name not in do)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(joint / joint.sum(others, keepdims=True)) if do else joint
+        """A law over all variables, with one value for those that are not read there."""
+        if (domain, do) not in self._laws:
+            table, read = self.tables[domain, do], self.reads[domain, do]
+            joint = table.array([name for name in self.names if name in read])
+            for axis, name in enumerate(name for name in self.names if name in read):
+                wider = np.zeros((*joint.shape[:axis], len(self.states[name]), *joint.shape[axis + 1 :]))
+                places = [self.states[name].index(state) for state in table.states[name]]
+                wider[(slice(None),) * axis + (places,)] = joint
+                joint = wider
+            joint = joint.reshape([len(self.states[name]) if name in read else 1 for name in self.names])
+            others = tuple(i for i, name in enumerate(self.names) if name not in do)
+            with np.errstate(invalid="ignore"):
+                self._laws[domain, do] = joint / joint.sum(others, keepdims=True) if do else joint
+        return self._laws[domain, do]
 
     def value(self, quantity: Quantity) -> float:
         """The number that a quantity is."""
@@ -203,13 +248,43 @@ class JointTables:
         with np.errstate(invalid="ignore"):
             values = np.where(known, values, 0.0).sum(extra) / known.sum(extra)
         if summand.outcome is not None:
-            values = (values * numbers(summand.outcome.name, self.any.states)).sum()
+            values = (values * numbers(summand.outcome.name, self.states)).sum()
         if not np.isfinite(values):
             raise DataError(
                 f"{summand.expression.text():.200} divides by zero: a condition in it never happens. The effect there "
                 f"cannot be told without assumptions; see the bounds."
             )
         return float(values)
+
+
+def by_regime(source: Laws) -> dict[Regime, Joint]:
+    """The laws of a dict by domain and experiment, its keys checked; one law is that of what was only seen."""
+    if not isinstance(source, Mapping):
+        return {("", frozenset()): source}
+    laws: dict[Regime, Joint] = {}
+    for key, law in source.items():
+        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(key[0], str) or isinstance(key[1], str):
+            raise DataError(
+                f"the key of a table is (domain, names that were set), such as ('', ('Z',)), got {key!r:.80}."
+            )
+        laws[key[0], frozenset(key[1])] = law
+    if not laws:
+        raise DataError("there are no tables: pass at least {('', ()): JointTable(...)}.")
+    return laws
+
+
+def table_of(tables: Mapping[Regime, Any], regime: Regime) -> Any:
+    """The law of a domain and experiment.
+
+    Raises:
+        DataError: there is none.
+    """
+    if regime not in tables:
+        raise DataError(
+            f"the estimand needs the table of ({regime[0]!r}, {sorted(regime[1])}), got those of "
+            f"{[(domain, sorted(names)) for domain, names in tables]}."
+        )
+    return tables[regime]
 
 
 def numbers(name: str, states: Mapping[str, tuple[Any, ...]]) -> Array:
