@@ -25,6 +25,7 @@ class Estimand:
         graph: the causal graph.
         expression: what it equals in every model of the graph.
         prove: makes the derivation, when somebody asks for it.
+        selection: the variable that is 1 for the selected units, of what :func:`recover` found.
 
     Example:
         >>> from causal_pyro_models.identification import identify
@@ -37,6 +38,7 @@ class Estimand:
     graph: CausalGraph
     expression: Expression
     prove: Callable[[], Derivation] = field(compare=False)
+    selection: str | None = None
 
     @cached_property
     def derivation(self) -> Derivation:
@@ -114,9 +116,14 @@ class Estimand:
             >>> round(estimand.evaluate(joint, contrast={"X": (0, 1)}), 4)
             0.2083
         """
-        from causal_pyro_models.identification.estimand_values import evaluate, quantity_of  # which need NumPy
+        from causal_pyro_models.identification.estimand_values import (  # which need NumPy
+            evaluate,
+            of_selected,
+            quantity_of,
+        )
 
-        return evaluate(quantity_of(self.query, self.expression, values, contrast), source, **options)
+        expression = of_selected(self.expression, self.selection, source) if self.selection else self.expression
+        return evaluate(quantity_of(self.query, expression, values, contrast), source, **options)
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.extensions import load_for
-from causal_pyro_models.identification.expressions.expression import Expression, Probability, Symbol
+from causal_pyro_models.identification.expressions.expression import Expression, Probability, Symbol, Term
 from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.laws.columns import is_dataframe
 from causal_pyro_models.identification.laws.joint_table import Joint, JointTable, Tabulated, as_table
@@ -271,6 +271,46 @@ def by_regime(source: Laws) -> dict[Regime, Joint]:
     if not laws:
         raise DataError("there are no tables: pass at least {('', ()): JointTable(...)}.")
     return laws
+
+
+def of_selected(expression: Expression, selection: str, source: object) -> Expression:
+    """An expression with terms of the selected units (S=1) in front of what is to be evaluated on.
+
+    In a dict of laws these units are a domain of their own, "S=1" (or "*, S=1", of the domain "*"). A law without S is
+    theirs; one that has S, of a joint table or a model, is that of all units.
+
+    Raises:
+        DataError: one law without S, or one sample, where those of all units are needed as well.
+    """
+    if not isinstance(source, Mapping):
+        table = source.to_table() if isinstance(source, Tabulated) else source
+        if (isinstance(table, JointTable) and selection in table.names) or callable(source):
+            return expression
+    selected = Term(selection, 1)
+
+    def walk(e: Expression) -> Expression:
+        if isinstance(e, Probability) and selected in e.given:
+            given = tuple(t for t in e.given if t != selected)
+            return Probability(e.outcome, given, e.do, f"{e.domain}, {selection}=1" if e.domain else f"{selection}=1")
+        if isinstance(e, Probability) and selected in e.outcome:
+            raise QueryError(f"{e} has no value in data on selected units.")
+        return e.rebuilt(tuple(map(walk, e.parts)))
+
+    found = walk(expression)
+    if isinstance(source, Mapping):
+        return found
+    if any(isinstance(part, Probability) and not part.domain for part in found.walk()):
+        raise DataError(
+            f"the estimand stands on all units as well as on those with {selection}=1: pass "
+            f"{{('{selection}=1', ()): selected, ('', ()): all}}, two tables or DataFrames."
+        )
+    return _without_domain(found)
+
+
+def _without_domain(e: Expression) -> Expression:
+    if isinstance(e, Probability):
+        return Probability(e.outcome, e.given, e.do)
+    return e.rebuilt(tuple(map(_without_domain, e.parts)))
 
 
 def table_of(tables: Mapping[Regime, Any], regime: Regime) -> Any:

@@ -50,7 +50,7 @@ def natural_direct_effect(treatment: Arms, outcome: str, mediators: str | Iterab
         Contrast(active=Query(P(Y_{X=1, M_{X=0}})), reference=Query(P(Y_{X=0})))
         >>> from causal_pyro_models.identification import identify
         >>> print(identify("X -> {M Y}; M -> Y", natural_direct_effect({"X": (0, 1)}, "Y", "M")))
-        sum_m P(y | m, X=1) P(m | X=0) - P(y | X=0)
+        (sum_m P(y | m, X=1) P(m | X=0)) - P(y | X=0)
     """
     name, control, treated = _arms(treatment, outcome)
     held = _natural(mediators, term(name, control), outcome)
