@@ -47,6 +47,10 @@ TITLE = (
     "one control."
 )
 ANSWERS = ("ate", "cate", "dose", "unit")
+KINDS = {  # of columns of whole numbers that are no counts: grades, and amounts of many values
+    **dict.fromkeys(("education", "exercise", "active"), cpm.Categorical),
+    **dict.fromkeys(("age", "smokeyrs", "smokeintensity", "educ"), cpm.Continuous()),
+}
 
 Outcome = Callable[[Any, Any, Any], Any]
 
@@ -156,7 +160,8 @@ def real(refits: int) -> str:
     ):
         order, arms = [*covariates, treatment, outcome], {treatment: (0, 1)}
         graph = cpm.CausalGraph(order, list(itertools.combinations(order, 2)))
-        model = cpm.CausalFlow(graph, cpm.infer_variables(data[order]))
+        kinds = {column: kind for column, kind in KINDS.items() if column in order}
+        model = cpm.CausalFlow(graph, cpm.infer_variables(data[order], kinds))
         cpm.fit(model, data, refits=refits, seed=0, progress=False)
         told = cpm.ate(model, arms, outcome, seed=0), cpm.aipw(data, arms, outcome, adjustment=covariates, seed=0)
         digits = 2 if outcome == "wt82_71" else 0

@@ -80,7 +80,9 @@ if TYPE_CHECKING:
         probability as probability,
         sample as sample,
         sbc as sbc,
+        soft as soft,
         to_inference_data as to_inference_data,
+        with_posterior as with_posterior,
         worlds as worlds,
     )
     from causal_pyro_models.models import (
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         exogenize as exogenize,
         intervene as intervene,
         mechanism as mechanism,
+        policy as policy,
         potential as potential,
         quantile as quantile,
     )
@@ -119,7 +122,7 @@ _HOMES = {
     "data": ("Binary Categorical Continuous Count Image Intervened Ordinal Pairs Positive infer_variables"),
     "identification": "JointTable Query ate_bounds bounds identify pn_bounds pns_bounds ps_bounds recover verify",
     "independence": "test_graph",
-    "scm": "Mechanism check_mechanism exogenize intervene mechanism potential quantile",
+    "scm": "Mechanism check_mechanism exogenize intervene mechanism policy potential quantile",
     "models": (
         "AdditiveNoiseModel CausalFlow CausalGAN CausalNormalizingFlow CausalVAE NeuralCausalModel Node "
         "StructuralCausalModel load register save"
@@ -127,7 +130,7 @@ _HOMES = {
     "training": "FitResult TensorBoard fit",
     "inference": (
         "AmortizedGuide Draws ImportanceSampling NUTS Noise Worlds abduct counterfactual diagnose fit_guide "
-        "impute probability sample sbc to_inference_data worlds"
+        "impute probability sample sbc soft to_inference_data with_posterior worlds"
     ),
     "effects": ("ate att cate cde dose_response ett ite nde nie odds_ratio path_specific pn pns ps risk_ratio"),
     "estimators": "aipw g_formula ipw",

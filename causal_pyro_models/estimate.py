@@ -47,6 +47,7 @@ class Basis:
         estimands: what it equals in the distribution of the data; empty where it is not identifiable.
         witness: the hedge or the conflict that stands in the way; None where it is identifiable.
         reason: the same in words.
+        undecided: whether neither can be told, as of some policies.
 
     Example:
         >>> from causal_pyro_models import CausalGraph, identify
@@ -61,6 +62,7 @@ class Basis:
     estimands: tuple[Identified, ...] = ()
     witness: object = None
     reason: str = ""
+    undecided: bool = False
 
     @property
     def identified(self) -> bool:
@@ -72,6 +74,8 @@ class Basis:
             return "identified from the data: " + "; ".join(
                 f"{estimand.query} = {estimand.text()}" for estimand in self.estimands
             )
+        if self.undecided:
+            return f"whether the data alone determine it cannot be told: {self.reason}"
         return f"rests on the form of the model, the data alone do not determine it: {self.reason}"
 
 
@@ -195,7 +199,8 @@ class Support:
             data do not show.
         shares: the same for each world, in the order of its interventions: of a curve, for each of its points.
         mechanisms: the same for each mechanism, such as "Y given X, Z".
-        nearest: for each variable that is set to a value beyond the data, the nearest one that these have.
+        nearest: for each variable that is set to a value beyond the data, the nearest one that these have, or its
+            label.
         notes: what the data cannot tell apart on the way from treatment to outcome.
 
     Example:
@@ -206,7 +211,7 @@ class Support:
     share: float
     shares: tuple[float, ...] = ()
     mechanisms: Mapping[str, float] = field(default_factory=dict)
-    nearest: Mapping[str, float] = field(default_factory=dict)
+    nearest: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -221,7 +226,8 @@ class Support:
             where = "; ".join(name for name, share in self.mechanisms.items() if share >= 0.5 * most > 0.0)
             share = f"{100 * self.share:.{int(self.share < 0.1)}f}%"
             text = f"{share} of what is asked lies outside the support of the data"
-            nearest = [f"the nearest supported {name} is {value:.12g}" for name, value in self.nearest.items()]
+            shown = {n: f"{v:.12g}" if isinstance(v, int | float) else str(v) for n, v in self.nearest.items()}
+            nearest = [f"the nearest supported {name} is {value}" for name, value in shown.items()]
             parts.append("; ".join([f"{text} ({where})" if where else text, *nearest]))
         return "\n  ".join(parts)
 

@@ -8,6 +8,7 @@ import pyro
 import torch
 
 from causal_pyro_models.errors import QueryError
+from causal_pyro_models.isolation import TURNS, RandomState
 
 
 @contextmanager
@@ -27,10 +28,10 @@ def seeded(seed: int | None) -> Iterator[None]:
         return
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise QueryError(f"seed must be an integer from 0 to 2**32 - 1 or None, got {seed!r:.80}.")
-    state = pyro.util.get_rng_state()  # of torch on the CPU, Python and NumPy; fork_rng keeps the other devices'
-    with torch.random.fork_rng():
-        try:
+    TURNS.seeds.append(RandomState())
+    try:
+        with torch.random.fork_rng():
             pyro.set_rng_seed(int(seed))
             yield
-        finally:
-            pyro.util.set_rng_state(state)
+    finally:
+        TURNS.seeds.pop().restore()

@@ -45,15 +45,15 @@ def main() -> None:
         noise = cpm.abduct(model, evidence, method=nuts, num_samples=draws, seed=1)
 
     import arviz
+    import matplotlib.pyplot as plt
 
     posterior = cpm.to_inference_data(posterior=noise)
     parameters = list(TRUTH)
     print(arviz.summary(posterior, var_names=parameters, round_to=3).assign(truth=TRUTH), end="\n\n")
     print(cpm.diagnose(noise), end="\n\n")
     args.out.mkdir(parents=True, exist_ok=True)
-    figure = arviz.plot_trace(posterior, var_names=parameters, compact=False).ravel()[0].figure
-    figure.tight_layout()
-    figure.savefig(args.out / "bayesian_scm_trace.png", dpi=110)
+    arviz.plot_trace(posterior, var_names=parameters)
+    plt.savefig(args.out / "bayesian_scm_trace.png", dpi=110, bbox_inches="tight")
     print(f"trace plot: {args.out / 'bayesian_scm_trace.png'}\n")
 
     effect = cpm.ate(model, {"X": (0.0, 1.0)}, "Y", evidence=noise)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from causal_pyro_models.cli.report import Report, between, digits_for, number
 from causal_pyro_models.cli.study import SIMULATED, Event, Levels, Request, Study, events, label, reached, shown
-from causal_pyro_models.data import Continuous
+from causal_pyro_models.data import Count, Labelled
+from causal_pyro_models.data.coded import in_codes
 from causal_pyro_models.effects.averages import ate
 from causal_pyro_models.effects.dose_response import dose_response
+from causal_pyro_models.errors import QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.plots import plot_dose_response
 
@@ -86,10 +90,11 @@ def _limits(study: Study, question: Request, report: Report) -> None:
     report.bullets(dict.fromkeys(notes))
 
 
-def _support(study: Study, name: str, value: float) -> list[str]:
-    column, text = study.seen[name], label(study.variables[name], value)
-    if not isinstance(study.variables[name], Continuous):
-        share = float((column == value).double().mean())
+def _support(study: Study, name: str, value: Any) -> list[str]:
+    kind = study.variables[name]
+    column, text = study.seen[name], label(kind, value)
+    if isinstance(kind, Labelled):
+        share = float((column == in_codes(name, value, kind, QueryError)).double().mean())
         return [f"{name} is {text} in {100 * share:.0f}% of the {study.row}s fitted to."]
     below = float((column < value).double().mean())
     low, high = float(column.min()), float(column.max())
@@ -104,10 +109,12 @@ def _support(study: Study, name: str, value: float) -> list[str]:
 def _curves(study: Study, question: Request, report: Report) -> dict[str, Estimate]:
     """A dose-response curve for each continuous outcome of a single continuous treatment."""
     (name, *others) = question.do
-    if others or not isinstance(study.variables[name], Continuous):
+    if others or isinstance(study.variables[name], Labelled):
         return {}
     low, high = (float(study.seen[name].quantile(q)) for q in RANGE)
     grid, found = torch.linspace(low, high, POINTS).tolist(), {}
+    if isinstance(study.variables[name], Count):
+        grid = sorted({float(round(x)) for x in grid})
     moved = reached(study, question)
     for event in events([outcome for outcome in question.outcomes if outcome in moved], study.variables):
         curve = dose_response(study.model, {name: grid}, event.outcome, num_samples=SIMULATED, seed=study.seed)

@@ -9,6 +9,7 @@ from causal_pyro_models.cli.report import Report, number
 from causal_pyro_models.cli.study import SIMULATED, Study
 from causal_pyro_models.data import Continuous, Labelled
 from causal_pyro_models.data.batches import Values
+from causal_pyro_models.data.coded import codes
 from causal_pyro_models.evaluation import correlation_gaps, distances, likelihood_gain
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.plots import plot_fit_history, plot_marginals
@@ -18,7 +19,7 @@ WORST = 5  # correlations that are listed
 
 def check_fit(study: Study, report: Report) -> None:
     """Likelihood, marginal distributions and correlations on held-out rows."""
-    sampled = dict(sample(study.model, SIMULATED, seed=study.seed))
+    sampled = {name: codes(value) for name, value in sample(study.model, SIMULATED, seed=study.seed).items()}
     report.heading(f"Does the model describe {study.row}s it has not seen?")
     report.text(
         f"The model was fitted to {len(study.train)} {study.row}s; {len(study.held_out)} others were held out, and "

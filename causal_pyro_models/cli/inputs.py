@@ -6,11 +6,13 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causal_pyro_models.cli.study import Request
-from causal_pyro_models.data import Labelled, Variable, infer_variables
+from causal_pyro_models.data import Count, Labelled, Variable, infer_variables
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.errors import DataError, GraphError, QueryError, unknown_variable
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference.inference_data import DIMENSIONS
@@ -179,14 +181,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def assignments(texts: Sequence[str], option: str, variables: Mapping[str, Variable]) -> dict[str, float]:
-    """Interventions from ``NAME=VALUE``, values on the scale of the model (an index for a label).
+def assignments(texts: Sequence[str], option: str, variables: Mapping[str, Variable]) -> dict[str, Label]:
+    """Interventions from ``NAME=VALUE``, with labels as they stand in the table.
 
     Raises:
         QueryError: not of this form, a name twice, or a value that its variable cannot take.
         UnknownVariableError: a name that is no variable.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Label] = {}
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or not value:
@@ -199,18 +201,21 @@ def assignments(texts: Sequence[str], option: str, variables: Mapping[str, Varia
     return found
 
 
-def _value(name: str, text: str, variable: Variable, option: str) -> float:
+def _value(name: str, text: str, variable: Variable, option: str) -> Label:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not isinstance(variable, Labelled):
         if not math.isfinite(number):
-            raise QueryError(f"{option} {name}={text}: {name!r} is continuous in the table, expected a finite number.")
+            what = "a count" if isinstance(variable, Count) else "continuous"
+            raise QueryError(f"{option} {name}={text}: {name!r} is {what} in the table, expected a finite number.")
+        if isinstance(variable, Count) and (number < 0 or number != round(number)):
+            raise QueryError(f"{option} {name}={text}: {name!r} is a count in the table, expected a whole number.")
         return number
-    for i, label in enumerate(variable.labels):
-        if text == str(label) or (not isinstance(label, str) and number == float(label)):
-            return i
+    for label in variable.labels:
+        if text == str(label) or (isinstance(label, Real) and number == float(label)):
+            return label
     hint = unknown_variable(text, variable.labels, "label")
     raise QueryError(f"{option} {name}={text}: {hint}")
 

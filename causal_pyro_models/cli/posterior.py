@@ -13,6 +13,7 @@ import xarray as xr
 
 from causal_pyro_models.cli.study import Study
 from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.inference.arviz_interface import container, groups_of
 from causal_pyro_models.inference.draws import Worlds
 from causal_pyro_models.inference.inference_data import to_inference_data
 
@@ -30,11 +31,12 @@ def write_posterior(
         effects: by name; those over a grid become a variable of their own.
     """
     data = to_inference_data(posterior=worlds.noise, counterfactual=worlds, observed=study.model.encode(rows).values)
-    for group in ("posterior", "counterfactual", "observed_data"):
-        data[group] = data[group].assign_coords(unit=[str(name) for name in rows.index])
-    data.add_groups({"effects": _effects(effects)}, warn_on_custom_groups=False)
+    named = {"unit": [str(name) for name in rows.index]}
+    groups = {
+        name: group.assign_coords(named) if "unit" in group.dims else group for name, group in groups_of(data).items()
+    }
     fresh = path.with_suffix(".nc.part")
-    data.to_netcdf(str(fresh), engine="h5netcdf")
+    container({**groups, "effects": _effects(effects)}).to_netcdf(str(fresh), engine="h5netcdf")
     fresh.replace(path)
 
 

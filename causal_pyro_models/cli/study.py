@@ -12,6 +12,8 @@ import torch
 
 from causal_pyro_models.data import Binary, Labelled, Variable
 from causal_pyro_models.data.batches import Values
+from causal_pyro_models.data.coded import codes
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.errors import QueryError, unheard
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.models import AdditiveNoiseModel, CausalFlow, Linear
@@ -26,7 +28,7 @@ HELD_OUT = 0.2
 LEVEL = 0.95  # of intervals
 SIMULATED = 4_000  # units for each model, wherever an average is simulated
 
-Levels = Mapping[str, float]
+Levels = Mapping[str, Label]
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class Study:
         return self.model.encode(self.held_out).values
 
 
-def label(variable: Variable, value: float) -> str:
+def label(variable: Variable, value: Label) -> str:
     """A value as it stands in the table."""
-    return str(variable.labels[int(value)]) if isinstance(variable, Labelled) else f"{value:.12g}"
+    return str(value) if isinstance(variable, Labelled) else f"{value:.12g}"
 
 
 def shown(do: Levels, variables: Mapping[str, Variable]) -> str:
@@ -149,7 +151,7 @@ def fit_study(
 
 @dataclass(frozen=True)
 class Event:
-    """Something with a mean: a continuous variable, or whether a discrete one has a certain label.
+    """Something with a mean: a variable that is a number, or whether one has a certain label.
 
     Attributes:
         text: how it is called in a report.
@@ -167,13 +169,13 @@ class Event:
         return f"mean of {self.text}" if self.code is None else self.text
 
     @property
-    def outcome(self) -> str | dict[str, int]:
+    def outcome(self) -> str | dict[str, torch.Tensor]:
         """The same for ``ate`` and its like."""
-        return self.name if self.code is None else {self.name: self.code}
+        return self.name if self.code is None else {self.name: torch.tensor(self.code)}
 
     def read(self, values: Values) -> torch.Tensor:
         """The number that is averaged, of the shape of the variable."""
-        value = values[self.name].double()
+        value = codes(values[self.name]).double()
         return value if self.code is None else (value == self.code).double()
 
 
@@ -183,8 +185,8 @@ def events(names: Iterable[str], variables: Mapping[str, Variable]) -> list[Even
     for name in names:
         kind = variables[name]
         if isinstance(kind, Labelled):
-            codes = (1,) if isinstance(kind, Binary) else range(kind.k)
-            found += [Event(f"P({name} = {kind.labels[i]})", name, i) for i in codes]
+            asked = (1,) if isinstance(kind, Binary) else range(kind.k)
+            found += [Event(f"P({name} = {kind.labels[i]})", name, i) for i in asked]
         else:
             found.append(Event(name, name))
     return found

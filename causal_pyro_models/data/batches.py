@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from causal_pyro_models.data.labels import Column
 from causal_pyro_models.data.regimes import Intervened, intervened_rows, row_regimes
-from causal_pyro_models.data.tables import as_columns, check_lengths, read
+from causal_pyro_models.data.tables import as_columns, check_lengths, read_variable
 from causal_pyro_models.data.variables import Variable
 from causal_pyro_models.errors import DataError
 
@@ -91,8 +91,9 @@ def encode(data: Any, variables: Mapping[str, Variable]) -> Batch:
     Args:
         data: a DataFrame (pandas, polars or another that narwhals reads), a mapping from names to arrays, a torch
             ``Dataset`` or ``DataLoader`` whose items are such mappings, :class:`Intervened` data, or a list of these.
-            NaN, None and masked values are missing. A column ``regime`` names the variables that were set in each row,
-            separated by commas; nothing or "observational" says that none was.
+            NaN, None and masked values are missing. A tensor in a mapping holds codes where there are labels. A column
+            ``regime`` names the variables that were set in each row, separated by commas; nothing or "observational"
+            says that none was.
         variables: what the columns are.
 
     Raises:
@@ -111,7 +112,7 @@ def encode(data: Any, variables: Mapping[str, Variable]) -> Batch:
     if not parts:
         raise DataError("the list of data is empty.")
     tables = [_columns(part) for part in parts]
-    found = [{name: read(name, table, v.event_shape) for name, v in variables.items()} for table in tables]
+    found = [{name: read_variable(name, table, v) for name, v in variables.items()} for table in tables]
     for table in found:
         check_lengths({name: column for name, (column, _) in table.items()})
     values, missing = {}, {}

@@ -7,13 +7,14 @@ from typing import Any, Unpack
 
 import torch
 
+from causal_pyro_models.data.coded import Coded, as_labels, in_codes
 from causal_pyro_models.effects.outcomes import Outcome, UnitFunction, check_outcome, checked_number, shown
 from causal_pyro_models.effects.queries import conditional_queries, effect_queries, treated_queries
 from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.effects.units import Units, difference, scale_of
 from causal_pyro_models.errors import EvidenceError, QueryError
 from causal_pyro_models.estimate import Estimate
-from causal_pyro_models.scm.handlers.interventions import Treatment
+from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model, as_numbers
 
 MAXIMUM_GROUPS = 100
@@ -29,8 +30,8 @@ def ate(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
     Args:
         model: a callable with Pyro primitives.
         treatment: site -> (control, treated), each anything that :func:`intervene` takes; several sites together.
-        outcome: a site; an event ``{"Y": 2}``, whose probability is compared; or a function of the values in a world
-            (a :class:`Draws`) with a number for each draw and unit.
+        outcome: a site whose values are numbers; an event ``{"Y": 2}`` or ``{"Y": "rare"}``, whose probability is
+            compared; or a function of the values in a world (a :class:`Draws`) with a number for each draw and unit.
         options: evidence, method, num_samples, level, seed, data_graph, require_identified; see :class:`Options`,
             which names the errors, too.
 
@@ -130,7 +131,7 @@ def att(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[
     def answer(question: Question) -> Estimate:
         basis = question.basis(treated_queries, treatment, outcome)
         control, treated = question.arms(treatment)
-        values = {name: checked_number(name, value) for name, value in treated.items()}
+        values = {name: checked_number(name, value, question.program.sites[name]) for name, value in treated.items()}
         if question.evidence is None and not question.program.plated:
             units = question.units_given(values)
             terms = units.outcomes(outcome, control, treated)
@@ -160,8 +161,8 @@ def cate(
 
     Args:
         model, treatment, outcome: see :func:`ate`.
-        given: site -> value, for E[Y_treated - Y_control | Z = z] in the population of a model of one unit; an array
-            for several points ``(points,)``. Any sites may be given, the treatment and its effects included.
+        given: site -> value or label, for E[Y_treated - Y_control | Z = z] in the population of a model of one unit; an
+            array for several points ``(points,)``. Any sites may be given, the treatment and its effects included.
         by: a discrete site, or a function of the factual values (a :class:`Draws`) that gives each unit a label: the
             effect among the units of each label.
         options: see :class:`Options`; evidence goes with ``by``, and the method for ``given`` is by default importance
@@ -197,8 +198,11 @@ def cate(
         if given is not None:
             return _cate_given(question, treatment, outcome, given)
         basis = question.basis(conditional_queries, treatment, outcome, by)
-        units = question.units()
-        terms = units.outcomes(outcome, *question.arms(treatment))
+        arms = question.arms(treatment)
+        units = question.units(*arms)
+        if units.noise.seed is not None and _moved(units, by, *arms):
+            units = question.units()  # a question of two worlds, which needs the mechanisms
+        terms = units.outcomes(outcome, *arms)
         labels, groups = _groups(units, by)
         inside, over = _within(units, terms, groups, labels), by if isinstance(by, str) else "group"
         return question.answer(units.means(inside), _mean_within, basis, scale_of(terms), over, labels)
@@ -208,6 +212,8 @@ def cate(
 
 def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, given: Mapping[str, Any]) -> Estimate:
     """The effect at covariate values."""
+    if hasattr(given, "to_frame") or hasattr(given, "columns"):  # a row of a table, or several
+        given = dict(given)
     if isinstance(given, Mapping) and not given:
         raise QueryError("given is empty: name covariates and their values, or ask ate.")
     if question.evidence is not None:
@@ -217,26 +223,36 @@ def _cate_given(question: Question, treatment: Treatment, outcome: Outcome, give
     basis = question.basis(conditional_queries, treatment, outcome, given)
     units = question.units_given(given)
     terms = units.outcomes(outcome, *question.arms(treatment))
-    columns = {name: as_numbers(given[name]) for name in given}
-    if all(x.dim() == question.program.sites[name].place.event_dim for name, x in columns.items()):
+    sites = question.program.sites
+    columns = {name: as_numbers(in_codes(name, given[name], sites[name].variable, EvidenceError)) for name in given}
+    if all(x.dim() == sites[name].place.event_dim for name, x in columns.items()):
         return question.answer(units.means(terms), difference, basis, scale_of(terms))
-    points = [x.expand(terms.shape[1], *x.shape[1:]).tolist() for x in columns.values()]
+    points = [as_labels(x.expand(terms.shape[1], *x.shape[1:]), sites[name].variable) for name, x in columns.items()]
     labels = points[0] if len(points) == 1 else list(zip(*points, strict=True))
     return question.answer(units.each(terms), difference, basis, scale_of(terms), ", ".join(columns), labels)
+
+
+def _moved(units: Units, by: Any, *do: Do) -> bool:
+    """Whether some unit is in another group under an intervention."""
+    before, *after = (units.values(world, by) for world in units.worlds({}, *do))
+    return any(not torch.equal(before, label) for label in after)
 
 
 def _groups(units: Units, by: Any) -> tuple[list[Any], torch.Tensor]:
     """The labels, and who has which, ``(draws, units, labels)``."""
     if isinstance(by, str):
-        check_outcome(units.program, by)
-    label = units.values(units.worlds({})[0], by)
+        check_outcome(units.program, by, mean=False)
+    world = units.worlds({})[0]
+    raw = units.read(world, by)
+    kind = raw.variable if isinstance(raw, Coded) else world.kinds.get(by) if isinstance(by, str) else None
+    label = units.flat(raw, world, by)
     values = torch.unique(label)
     if len(values) > MAXIMUM_GROUPS:
         raise QueryError(
             f"{shown(by)} takes {len(values)} different values, at most "
             f"{MAXIMUM_GROUPS} are subgroups: bin them, such as by=lambda world: world['Z'] > 0."
         )
-    return values.tolist(), label[..., None] == values
+    return as_labels(values, kind), label[..., None] == values
 
 
 def _within(units: Units, terms: torch.Tensor, groups: torch.Tensor, labels: Sequence[Any]) -> torch.Tensor:

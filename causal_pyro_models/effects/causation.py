@@ -28,7 +28,8 @@ def pn(model: Model, treatment: Treatment, outcome: Outcome, **options: Unpack[O
     Args:
         model: see :func:`ate`.
         treatment: one site of two values -> (control, treated).
-        outcome: a binary site, an event ``{"Y": 2}``, or a function of the values in a world that gives truth values.
+        outcome: a binary site, an event ``{"Y": 2}`` or ``{"Y": "rare"}``, or a function of the values in a world
+            that gives truth values.
         options: see :class:`Options`.
 
     Raises:
@@ -145,9 +146,9 @@ def _probability(
 def _factual(units: Units, treatment: Treatment, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:
     """Who is treated and who has the outcome, as zeros and ones."""
     ((cause, pair),) = treatment.items()
-    values = [checked_number(cause, value) for value in pair]
+    values = [checked_number(cause, value, units.program.sites[cause]) for value in pair]
     factual = units.worlds({})[0]
-    x = units.values(factual, cause)
+    x = units.flat(factual[cause], factual, cause)
     control, treated = (torch.as_tensor(value, dtype=x.dtype) for value in values)
     if not bool(((x == control) | (x == treated)).all()):
         raise InterventionError(

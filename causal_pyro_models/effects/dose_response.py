@@ -7,22 +7,24 @@ from typing import Any, Unpack
 
 import torch
 
+from causal_pyro_models.data.coded import as_labels, in_codes
 from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.effects.queries import effect_queries
 from causal_pyro_models.effects.question import Options, Question, asked
-from causal_pyro_models.errors import QueryError
+from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.estimate import LINE, LOGIT, Estimate
+from causal_pyro_models.inference.program import Program
 from causal_pyro_models.scm.sites import Model, as_numbers
 
 
 def dose_response(
-    model: Model, treatment: Mapping[str, Sequence[float] | torch.Tensor], outcome: Outcome, **options: Unpack[Options]
+    model: Model, treatment: Mapping[str, Sequence[Any] | torch.Tensor], outcome: Outcome, **options: Unpack[Options]
 ) -> Estimate:
     """The curve x -> E[Y_x] of mean potential outcomes, on the same noise at every point.
 
     Args:
         model, outcome: see :func:`ate`.
-        treatment: one site -> the grid of its values, ``(points,)``.
+        treatment: one site -> the grid of its values or labels, ``(points,)``.
         options: see :class:`Options`.
 
     Returns:
@@ -48,24 +50,29 @@ def dose_response(
     """
 
     def answer(question: Question) -> Estimate:
-        name, points = _grid(treatment)
+        name, points = _grid(treatment, question.program)
         basis = question.basis(effect_queries, treatment, outcome)
-        units = question.units()
-        terms = units.outcomes(outcome, *({name: point} for point in points))
+        do = [{name: point} for point in points]
+        units = question.units(*do)
+        terms = units.outcomes(outcome, *do)
+        labels = as_labels(points, question.program.sites[name].variable)
         scale = LOGIT if bool(((terms == 0) | (terms == 1)).all()) else LINE
-        return question.answer(units.means(terms), lambda means: means, basis, scale, name, points)
+        return question.answer(units.means(terms), lambda means: means, basis, scale, name, labels)
 
     return asked(dose_response, model, options, answer)
 
 
-def _grid(treatment: object) -> tuple[str, list[float]]:
-    """The one treatment and the points of its grid."""
+def _grid(treatment: object, program: Program) -> tuple[str, torch.Tensor]:
+    """The one treatment and the points of its grid, as the model has them."""
     if not isinstance(treatment, Mapping) or len(treatment) != 1:
         raise QueryError(
             f"the treatment of a dose-response curve is a dict from one site to its grid, such as {{'X': [0.0, 1.0]}}, "
             f"got {treatment!r:.80}."
         )
     ((name, grid),) = treatment.items()
+    if name not in program.sites:
+        raise unknown_variable(name, program.sites, "site")
+    grid = in_codes(name, grid, program.sites[name].variable, QueryError)
     try:
         points: Any = as_numbers(grid)
         points = points if points.is_complex() else points.double()
@@ -73,4 +80,4 @@ def _grid(treatment: object) -> tuple[str, list[float]]:
         raise QueryError(f"the grid of {name!r} must be numbers, got {grid!r:.80}.") from None
     if points.dim() != 1 or not len(points) or points.is_complex() or not torch.isfinite(points).all():
         raise QueryError(f"the grid of {name!r} must be a list of finite numbers, at least one; got {grid!r:.80}.")
-    return name, points.tolist()
+    return name, points

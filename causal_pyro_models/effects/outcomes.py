@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from causal_pyro_models.data.coded import has_mean, in_codes, no_mean
+from causal_pyro_models.data.variables import Labelled
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.program import Program, Site
@@ -17,8 +19,8 @@ from causal_pyro_models.scm.sites import describe_support
 UnitFunction: TypeAlias = Callable[[Draws], torch.Tensor]
 """A function of the values in a world, with a number or a truth value for each draw and unit."""
 Number: TypeAlias = float | torch.Tensor
-Outcome: TypeAlias = str | Mapping[str, Number] | UnitFunction
-"""A site; an event, such as ``{"Y": 2}``; or a function of the values in a world."""
+Outcome: TypeAlias = str | Mapping[str, Any] | UnitFunction
+"""A site; an event, such as ``{"Y": 2}`` or ``{"Y": "rare"}``; or a function of the values in a world."""
 
 
 def shown(outcome: object) -> str:
@@ -26,8 +28,9 @@ def shown(outcome: object) -> str:
     return f"the function {outcome.__name__}" if hasattr(outcome, "__name__") else repr(outcome)
 
 
-def checked_number(name: str, value: Any) -> Number:
-    """The value of a treatment, once it is known to be one that factual values can be compared with."""
+def checked_number(name: str, value: Any, site: Site) -> Number:
+    """The value of a treatment in the model, once it is known to be one that factual values can be compared with."""
+    value = in_codes(name, value, site.variable, InterventionError)
     if not isinstance(value, Real | torch.Tensor):
         raise InterventionError(f"treatment {name!r} must be a number, to tell who was treated, got {value!r}.")
     return value if isinstance(value, torch.Tensor) else float(value)
@@ -42,8 +45,8 @@ def check_binary(values: torch.Tensor, outcome: object) -> None:
         )
 
 
-def check_outcome(program: Program, outcome: str | Mapping[str, Number], *worlds: Do) -> None:
-    """Refuse what is no site, not a single number, or set by the intervention itself."""
+def check_outcome(program: Program, outcome: str | Mapping[str, Any], *worlds: Do, mean: bool = True) -> None:
+    """Refuse what is no site, not a single number, without the mean that it may need, or set by the intervention."""
     if not outcome:
         raise QueryError(f"the outcome {outcome!r} is empty: name a site, or an event such as {{'Y': 1}}.")
     for name in [outcome] if isinstance(outcome, str) else outcome:
@@ -56,15 +59,18 @@ def check_outcome(program: Program, outcome: str | Mapping[str, Number], *worlds
                 f"{name!r} is a vector of shape {tuple(program.sites[name].event_shape)}, expected a number: pass a "
                 f"function that makes one of it, such as lambda world: world[{name!r}][..., 0]."
             )
+        kind = program.sites[name].variable
+        if isinstance(outcome, str) and mean and isinstance(kind, Labelled) and not has_mean(kind):
+            raise no_mean(name, kind)
         if isinstance(outcome, Mapping):
             _check_event(name, outcome[name], program.sites[name])
 
 
 def _check_event(name: str, value: object, site: Site) -> None:
     """Refuse an event that can never happen; where parents bear on the support (None), only what is no number."""
-    support = site.support
+    support, code = site.support, in_codes(name, value, site.variable, QueryError)
     try:
-        number = torch.as_tensor(value, dtype=torch.float64)
+        number = torch.as_tensor(code, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise QueryError(f"an event is a site and a number, got {name!r}: {value!r:.80}.") from None
     if number.dim():

@@ -6,17 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 
 from causal_pyro_models.effects.outcomes import Outcome
-from causal_pyro_models.effects.queries import BOUNDS
+from causal_pyro_models.effects.queries import (
+    BOUNDS,
+    OF_PLANS,
+    policies_in,
+    undecided_plan,
+)
 from causal_pyro_models.effects.support import check_supported
 from causal_pyro_models.effects.units import Effect, Means, Units, check_scaled, difference, scale_of
 from causal_pyro_models.errors import (
     AbductionError,
     EvidenceError,
+    MechanismError,
     NotIdentifiableError,
     QueryError,
     suggestion,
@@ -29,11 +35,13 @@ from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abducted
 from causal_pyro_models.inference.draws import Noise
+from causal_pyro_models.inference.gradients import check_graph, graph
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mixtures import fitted, refits, student, widened
 from causal_pyro_models.inference.prediction import check_abducted
 from causal_pyro_models.inference.program import Program, inspect_model
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.handlers.interventions import Do, Treatment
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
@@ -59,11 +67,15 @@ class Options(TypedDict, total=False):
         require_identified: whether to refuse an answer that data do not determine (default False).
         require_support: whether to refuse an answer that leaves the support of the data that the model was learned
             from (default False: the estimate says it).
+        grad: whether the value has a graph (default False): derivatives in parameters of the model, evidence and values
+            of treatments that require a gradient, the random numbers held fixed. What would jump is refused by name.
 
     Raises:
         AbductionError: an unobserved site has evidence downstream and no method was given.
         EvidenceError: evidence that the model cannot have produced.
         InterventionError: a treatment that is not a pair, or that its site cannot take.
+        MechanismError: the distribution of a site has no mechanism, and several worlds are asked about together: with
+            evidence, potentials, or subgroups that the treatment changes.
         ModelError: a model that does not run, or an outcome that is not finite.
         NotIdentifiableError: data do not determine the effect, and it was required; with the hedge, and what bounds
             there are.
@@ -93,6 +105,7 @@ class Options(TypedDict, total=False):
     data_graph: CausalGraph | None
     require_identified: bool
     require_support: bool
+    grad: bool
 
 
 @dataclass(frozen=True)
@@ -102,8 +115,8 @@ class Question:
     Attributes:
         name: of the effect.
         program: the inspected model.
-        evidence, method, num_samples, level, seed, data_graph, require_identified, require_support: see
-            :class:`Options`.
+        evidence, method, num_samples, level, seed, data_graph, require_identified, require_support, grad:
+            see :class:`Options`.
     """
 
     name: str
@@ -116,13 +129,14 @@ class Question:
     data_graph: CausalGraph | None = None
     require_identified: bool = False
     require_support: bool = False
+    grad: bool = False
 
     def __post_init__(self) -> None:
         if self.num_samples is not None:
             checked_count(self.num_samples, "num_samples", 2)
         object.__setattr__(self, "level", checked_level(self.level))
         if isinstance(self.evidence, Noise):
-            check_abducted(self.method, self.num_samples)
+            check_abducted(self.method, self.num_samples, self.grad)
         for name in ("require_identified", "require_support"):
             if not isinstance(getattr(self, name), bool):
                 raise QueryError(f"{name} must be True or False, got {getattr(self, name)!r:.80}.")
@@ -163,6 +177,8 @@ class Question:
         """
         if self.data_graph is None:
             return None
+        if reads := policies_in(*about):
+            return self._basis_of_plan(reads, queries, *about)
         found = queries(*about)
         text = " and ".join(str(query) for query in found)
         try:
@@ -176,8 +192,41 @@ class Question:
                 ) from None
             return Basis(text, (), error.witness, str(error))
 
-    def units(self) -> Units:
-        """The units of the evidence; without any, simulated ones (and parameters from their prior)."""
+    def _basis_of_plan(
+        self, reads: Mapping[str, Sequence[str]], queries: Callable[..., Sequence[Query]], *about: object
+    ) -> Basis:
+        """What an answer rests on where policies set something: identified, or it cannot be told.
+
+        Raises:
+            NotIdentifiableError: it cannot be told, and identification is required.
+        """
+        if queries in OF_PLANS:
+            found = queries(*about)
+            reason = undecided_plan(cast(CausalGraph, self.data_graph), reads, found)
+        else:
+            found, reason = [], f"of policies, what {self.name} asks for is not decided."
+        text = " and ".join(map(str, found))
+        if not reason:
+            try:
+                return Basis(text, tuple(identify(cast(CausalGraph, self.data_graph), query) for query in found))
+            except NotIdentifiableError as error:
+                reason = str(error)
+        plan = "; ".join(f"a policy for {x} that reads {', '.join(names)}" for x, names in reads.items())
+        reason = f"it is asked of {plan}, and {reason}"
+        if self.require_identified:
+            raise NotIdentifiableError(f"whether data determine the effect cannot be told: {reason}")
+        return Basis(text, (), None, reason, undecided=True)
+
+    def units(self, *do: Do) -> Units:
+        """The units of the evidence; without any, simulated ones (and parameters from their prior).
+
+        Args:
+            do: the interventions, where each world is asked about by itself. Without evidence, sites whose distribution
+                has no mechanism are then drawn from it in each world.
+
+        Raises:
+            MechanismError: a distribution has no mechanism, and several worlds are asked about together.
+        """
         program = self.program
         if isinstance(self.evidence, Noise):
             return Units(program, self.evidence, True)
@@ -186,7 +235,13 @@ class Question:
             noise = abducted(program, evidence, self.method, self.num_samples, unless_exact=DEFAULT_DRAWS)
             return Units(program, noise, True)
         draws = self.num_samples or (DEFAULT_DRAWS if program.plated else SIMULATED_UNITS)
-        return Units(program, abducted(program, {}, self.method, draws), bool(program.parameters))
+        try:
+            noise = abducted(program, {}, self.method, draws)
+        except MechanismError:
+            if not do:
+                raise
+            noise = abducted(program, {}, self.method, draws, seed=int(torch.randint(2**32, ())))
+        return Units(program, noise, bool(program.parameters))
 
     def units_given(self, values: Mapping[str, Any]) -> Units:
         """Simulated units that have the given values; several values are as many populations."""
@@ -213,6 +268,8 @@ class Question:
         """
         check_supported(self.program, means.support, self.require_support)
         value, error, ends, draws = means.effect(effect, self.level, scale)
+        check_graph([value])
+        error, ends, draws = error.detach(), (ends[0].detach(), ends[1].detach()), draws.detach()
         doubt = Doubt(posterior=means.posterior, simulation=not means.posterior, fitted=fitted(self.program))
         return Estimate(
             self.name,
@@ -231,11 +288,12 @@ class Question:
 
     def contrast(self, outcome: Outcome, control: Do, treated: Do, basis: Basis | None) -> Estimate:
         """The mean difference of an outcome between two worlds."""
-        units = self.units()
+        units = self.units(control, treated)
         terms = units.outcomes(outcome, control, treated)
         return self.answer(units.means(terms), difference, basis, scale_of(terms))
 
 
+@isolated
 def asked(
     verb: Callable[..., Estimate], model: Model, options: Options, answer: Callable[[Question], Estimate]
 ) -> Estimate:
@@ -249,7 +307,7 @@ def asked(
         QueryError: an option that there is not, or of a value that it cannot have.
     """
     _check_known(verb, options)
-    with seeded(options.get("seed")):  # which is refused before anything runs
+    with seeded(options.get("seed")), graph(options.get("grad", False)):  # which are refused before anything runs
         programs = [inspect_model(model)]
     programs += map(inspect_model, refits(programs[0]))
     evidence = options.get("evidence")
@@ -268,7 +326,7 @@ def asked(
             options["evidence"] = noise[i]
         if i:
             options["require_support"] = False  # the fit to all data was asked
-        with seeded(options.get("seed")), torch.no_grad(), unheard() if answers else nullcontext():
+        with seeded(options.get("seed")), graph(options.get("grad", False)), unheard() if answers else nullcontext():
             answers.append(answer(Question(verb.__name__, program, **options)))
     return answers[0] if len(programs) == 1 else doubted(answers[0], answers[1:])
 
@@ -287,7 +345,7 @@ def doubted(whole: Estimate, refits: Sequence[Estimate]) -> Estimate:
         J. Praestgaard, J. Wellner (1993). Exchangeably weighted bootstraps of the general empirical process. Annals of
         Probability.
     """
-    scale, values = whole.scale, torch.stack([_at(whole.labels, part) for part in refits])
+    scale, values = whole.scale, torch.stack([_at(whole.labels, part) for part in refits]).detach()
     check_scaled(scale, values)
     half = student(whole.level, len(refits)) * scale.line(values).std(0)
     if whole.doubt.simulation:

@@ -87,8 +87,9 @@ def _ratio(
 
     def answer(question: Question) -> Estimate:
         basis = question.basis(effect_queries, treatment, outcome)
-        units = question.units()
-        terms = units.outcomes(outcome, *question.arms(treatment))
+        arms = question.arms(treatment)
+        units = question.units(*arms)
+        terms = units.outcomes(outcome, *arms)
         check_binary(terms, outcome)
         return question.answer(units.means(terms), effect, basis, scale=LOG)
 

@@ -28,7 +28,7 @@ def support_of_worlds(program: Program, worlds: Sequence[Draws], do: Sequence[Do
         return None
     shares = tuple(world.share for world in told)
     mechanisms = {name: 0.0 for world in told for name in world.mechanisms}
-    nearest: dict[str, float] = {}
+    nearest: dict[str, Any] = {}
     for world in told:
         nearest = {**world.nearest, **nearest}
         for name, share in world.mechanisms.items():

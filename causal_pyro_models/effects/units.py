@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import torch
 
+from causal_pyro_models.data.coded import Coded, as_numbers, codes, in_codes
 from causal_pyro_models.effects.outcomes import Outcome, check_outcome, shown
 from causal_pyro_models.effects.support import support_of_worlds
 from causal_pyro_models.errors import CausalError, EvidenceError, ModelError, QueryError
@@ -141,13 +142,27 @@ class Units:
 
     def values(self, world: Draws, outcome: Outcome, do: Do | None = None) -> torch.Tensor:
         """A number or truth value for each unit in one world, ``(draws, units)``."""
+        raw = self.read(world, outcome)
         if isinstance(outcome, str):
-            raw = world[outcome]
-        elif isinstance(outcome, Mapping):
-            raw = functools.reduce(operator.and_, (world[name] == value for name, value in outcome.items()))
-        else:
-            raw = self._called(outcome, world)
-        value = raw.reshape(1 if world.num_draws is None else len(raw), -1)
+            raw = as_numbers(outcome, raw, world.kinds.get(outcome))
+        return self.flat(raw.numbers() if isinstance(raw, Coded) else raw, world, outcome, do)
+
+    def read(self, world: Draws, outcome: Outcome) -> torch.Tensor:
+        """What is asked about in one world; of a site with labels it knows these."""
+        if isinstance(outcome, str):
+            return world[outcome]
+        if isinstance(outcome, Mapping):
+            parts = {name: (world[name], world.kinds.get(name)) for name in outcome}
+            happens = (
+                codes(raw) == in_codes(name, outcome[name], kind, QueryError) for name, (raw, kind) in parts.items()
+            )
+            found: torch.Tensor = functools.reduce(operator.and_, happens)
+            return found
+        return self._called(outcome, world)
+
+    def flat(self, raw: torch.Tensor, world: Draws, outcome: object, do: Do | None = None) -> torch.Tensor:
+        """Finite values of a world, one for each unit, ``(draws, units)``."""
+        value = codes(raw).reshape(1 if world.num_draws is None else len(raw), -1)
         if not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
             where = f" under do({', '.join(f'{k}={v}' for k, v in do.items())})" if do else ""

@@ -25,7 +25,8 @@ from causal_pyro_models.identification.laws.joint_table import Joint
 from causal_pyro_models.inference.enumeration import enumerated, is_finite
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import inspect_model
-from causal_pyro_models.scm.sites import Model, as_numbers
+from causal_pyro_models.isolation import isolated
+from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.validation import checked_count
 
 SAMPLES = 20_000
@@ -117,6 +118,7 @@ def evaluate_on_data_of_several(
 
 
 @evaluate_on.register(cast(type, Callable))
+@isolated
 def evaluate_on_model(
     model: Model,
     quantity: Quantity,
@@ -167,10 +169,10 @@ def _sampled(model: Model, names: Sequence[str], num_samples: int, seed: int | N
     draws = sample(model, checked_count(num_samples, "num_samples", 2), seed)
     columns = {}
     for name in names:
-        value = as_numbers(draws[name])
+        value = draws[name]
         if value.dim() != 1:
             raise ModelError(
                 f"{name!r} has values of shape {tuple(value.shape[1:])}, expected numbers: split the site."
             )
-        columns[name] = value.cpu().numpy()
+        columns[name] = value.cpu().numpy()  # of labels where the site has some
     return pd.DataFrame(columns)

@@ -10,6 +10,7 @@ import torch
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import CausalError, DataError, QueryError
 from causal_pyro_models.estimate import Estimate
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count, checked_level
 
@@ -121,6 +122,7 @@ class DeltaMethod:
 Uncertainty = Bootstrap | DeltaMethod
 
 
+@isolated
 def estimated(name: str, statistic: Statistic, uncertainty: Uncertainty, level: float, seed: int | None) -> Estimate:
     """The value of a statistic on all rows, with its uncertainty.
 

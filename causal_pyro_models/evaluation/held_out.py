@@ -10,7 +10,9 @@ import torch
 
 from causal_pyro_models.data import Categorical, Continuous, Variable
 from causal_pyro_models.data.batches import Values
+from causal_pyro_models.data.coded import codes
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models import StructuralCausalModel
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ Sample = np.ndarray[Any, Any]  # ``(units,)``
 
 
 @torch.no_grad()
+@isolated
 def likelihood_gain(model: StructuralCausalModel, baseline: StructuralCausalModel, data: Values) -> pd.DataFrame:
     """Mean log likelihood per unit, of each variable given its parents and (row ``all``) of all together.
 
@@ -110,7 +113,7 @@ def distances(sampled: Values, reference: Values, variables: Mapping[str, Variab
     for what, values in (("sampled", sampled), ("reference", reference)):
         _check_values(values, variables, what)
     for name, variable in variables.items():
-        a, b = sampled[name].numpy(), reference[name].numpy()
+        a, b = codes(sampled[name]).numpy(), codes(reference[name]).numpy()
         found[name] = kolmogorov_smirnov(a, b) if isinstance(variable, Continuous) else total_variation(a, b)
     return found
 
@@ -160,7 +163,10 @@ def correlation_gaps(sampled: Values, reference: Values, variables: Mapping[str,
     ]
     if len(names) < 2:
         return pd.DataFrame(columns=["second", "first", "sampled", "reference", "gap"])
-    a, b = (np.atleast_2d(np.corrcoef([values[v].double().numpy() for v in names])) for values in (sampled, reference))
+    a, b = (
+        np.atleast_2d(np.corrcoef([codes(values[v]).double().numpy() for v in names]))
+        for values in (sampled, reference)
+    )
     rows = [(names[i], names[j], a[i, j], b[i, j], a[i, j] - b[i, j]) for i in range(len(names)) for j in range(i)]
     frame = pd.DataFrame(rows, columns=["second", "first", "sampled", "reference", "gap"])
     return frame.sort_values("gap", key=abs, ascending=False, kind="stable", ignore_index=True)

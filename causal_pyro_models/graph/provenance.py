@@ -10,6 +10,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_factor, site_is_subsample
 
 from causal_pyro_models.errors import CausalError, ModelError
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.seeding import seeded
 
 
@@ -32,6 +33,7 @@ class _Parents(Messenger):
         msg["value"] = track_provenance(value, frozenset({name}))
 
 
+@isolated
 def site_parents(model: Callable[[], object]) -> dict[str, frozenset[str]]:
     """Site -> the sites that its distribution was computed from, in the order in which one run meets them."""
     if not callable(model):

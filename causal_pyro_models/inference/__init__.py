@@ -13,6 +13,8 @@ from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.imputation import Imputation, impute
 from causal_pyro_models.inference.inference_data import to_inference_data
 from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.measured import soft
+from causal_pyro_models.inference.posteriors import with_posterior
 from causal_pyro_models.inference.prediction import counterfactual, sample, worlds
 from causal_pyro_models.inference.probability import probability
 
@@ -36,6 +38,8 @@ __all__ = [
     "probability",
     "sample",
     "sbc",
+    "soft",
     "to_inference_data",
+    "with_posterior",
     "worlds",
 ]

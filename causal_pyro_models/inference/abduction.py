@@ -18,14 +18,20 @@ from causal_pyro_models.inference.diagnostics import MAXIMUM_PARETO_K, MINIMUM_E
 from causal_pyro_models.inference.draws import Noise, mixed
 from causal_pyro_models.inference.evidence import Observe, read_cells
 from causal_pyro_models.inference.gaussian import normal_posterior
+from causal_pyro_models.inference.given_posterior import given_posterior
+from causal_pyro_models.inference.gradients import check_determined
 from causal_pyro_models.inference.guides import Guide
+from causal_pyro_models.inference.held import Held
 from causal_pyro_models.inference.importance import ImportanceSampling
 from causal_pyro_models.inference.mcmc import NUTS
+from causal_pyro_models.inference.measured import with_measurements
 from causal_pyro_models.inference.mixtures import refits, shared
 from causal_pyro_models.inference.posterior import Posterior
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.ragged import Group, alike, joined
+from causal_pyro_models.inference.solved import Solved, slope_name
 from causal_pyro_models.inference.weights import resampling
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Model, all_finite, noise_name, role
@@ -57,6 +63,7 @@ class Method(Protocol):
         """Draws of the latents of the relevant sites, and how good they are."""
 
 
+@isolated
 def abduct(
     model: Model,
     evidence: Any,
@@ -72,13 +79,18 @@ def abduct(
     finitely many states, up to 10,000 joint ones of a unit, or all are linear with normal noise. Others need a
     ``method``; the noise of the observed ones is then exact given each of its draws.
 
+    Evidence on a deterministic site that is an invertible function of one hidden site, given the rest, is solved for
+    that one; what is hidden beside it weighs by the density of the evidence, its Jacobian included. Of other functions,
+    and where a measurement has an error, give :func:`soft` evidence.
+
     Importance sampling resamples once, so that all draws are of equal weight; see :class:`Draws`.
 
     Args:
         model: a callable with Pyro primitives. Without a plate it describes one unit.
-        evidence: a DataFrame with a row for each unit, or a dict from site to an array ``(units, *event)``; a scalar
-            holds for every unit. In a model of one unit, NaN is missing for its unit, which is answered by the rest of
-            its evidence.
+        evidence: a DataFrame with a row for each unit, or one row of it; a dict from site to an array ``(units,
+            *event)``, a scalar holding for every unit; or a world, a :class:`Draws` with one value for each unit. A
+            tensor holds the model's own values, and all else labels where a site has some. In a model of one unit, NaN
+            or None in anything but a tensor is missing for its unit, which is answered by the rest of its evidence.
         method: None for exact abduction, or for the guide of a learned model that has one;
             ``ImportanceSampling(...)``, ``NUTS(...)``, or a guide over noise sites from :func:`fit_guide`. A guide is
             the proposal of importance sampling. By these, sites with finitely many states are summed over.
@@ -94,7 +106,7 @@ def abduct(
     Raises:
         AbductionError: an unobserved site has evidence downstream and no closed form, and no method was given; or a
             plate is subsampled.
-        EvidenceError: evidence that the model cannot have produced.
+        EvidenceError: evidence that the model cannot have produced, or on a deterministic site that cannot be solved.
         UnknownVariableError: evidence on a name that no site has.
 
     Warns:
@@ -141,12 +153,14 @@ def abducted(
     method: Method | Guide | None,
     num_samples: int | None,
     unless_exact: int | None = None,
+    seed: int | None = None,
 ) -> Noise:
     """The noise in a model as it is, whatever refits it has; see :func:`abducted_by_all`.
 
     Args:
         program, evidence, method, num_samples: as there.
         unless_exact: draws where ``num_samples`` is None and the evidence does not determine the noise.
+        seed: by which worlds draw the sites that have no mechanism, where each is asked about by itself.
     """
     if num_samples is not None:
         num_samples = checked_count(num_samples, "num_samples, where it is not None,")
@@ -156,23 +170,40 @@ def abducted(
             f"{method!r:.80}."
         )
     _check_noise_is_implicit(program)
+    program, evidence = with_measurements(program, evidence)
+    if program.held is not None:
+        noise = _under_posterior(program, program.held, evidence, method, num_samples, seed)
+        _warn_of(noise)
+        return noise
     groups = alike(program, *read_cells(program, evidence))
     draws = num_samples
     if any(conditioned.relevant for conditioned, _ in groups):
         draws = num_samples or unless_exact or DEFAULT_DRAWS
-    noise = _of_groups(groups, method, draws)
+    noise = _of_groups(groups, method, draws, seed)
     if draws is None and unless_exact is not None and not noise.exact:
-        noise = _of_groups(groups, method, unless_exact)
+        noise = _of_groups(groups, method, unless_exact, seed)
     _warn_of(noise)
     return noise
 
 
-def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None) -> Noise:
+def _under_posterior(
+    program: Program, held: Held, evidence: Any, method: Any, num_samples: int | None, seed: int | None
+) -> Noise:
+    """The noise given each draw of the parameters that the model is held at."""
+    conditioned = Conditioned.on(program, evidence)
+    check_determined(conditioned.sampled)
+    posterior, rows = given_posterior(conditioned, held, method, num_samples)
+    with held.at(rows):
+        return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
+
+
+def _of_groups(groups: Sequence[Group], method: Method | Guide | None, draws: int | None, seed: int | None) -> Noise:
     """The noise of all units, abducted group by group."""
     parts = []
     for conditioned, _ in groups:
+        check_determined(conditioned.relevant)
         posterior = _posterior(conditioned, method, draws or 1) if conditioned.relevant else Posterior({})
-        parts.append(_completed(conditioned, draws, posterior))
+        parts.append(_completed(conditioned, draws, posterior, seed))
     return parts[0] if len(parts) == 1 else joined(parts, [units for _, units in groups])
 
 
@@ -211,7 +242,7 @@ def _open(conditioned: Conditioned) -> AbductionError:
     )
 
 
-def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior) -> Noise:
+def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior, seed: int | None = None) -> Noise:
     """All noise, from draws of the latents: that of the observed sites is abducted exactly."""
     program, latents = conditioned.program, posterior.latents
     held = {**conditioned.evidence, **posterior.states}
@@ -220,7 +251,7 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
     def complete() -> None:
         with (
             poutine.condition(data=dict(latents)),
-            Exogenize(program.parameters),
+            Exogenize(program.parameters, seed=seed),
             Observe(held, check=() if drawn else program.parameters),
         ):
             program.batched(conditioned.units, draws)()
@@ -231,6 +262,8 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         raise EvidenceError(
             f"the evidence on {unseen[0]!r} cannot be: given the rest of it, the model does not come by this site."
         )
+    if not drawn:
+        _check_solved(program, trace)
     sites: dict[str, Any] = {name: s for name, s in trace.nodes.items() if _is_replayed(s, program)}
     noise = {name: program.values(s, draws) for name, s in sites.items() if role(s) == "exogenous"}
     for name, value in noise.items():
@@ -250,11 +283,26 @@ def _completed(conditioned: Conditioned, draws: int | None, posterior: Posterior
         units=conditioned.units,
         replay={name: site["value"] for name, site in sites.items()},
         variables=frozenset(program.sites),
-        factual={name: trace.nodes[name]["value"] for name in conditioned.evidence},
+        factual={n: trace.nodes[n]["value"] for n in conditioned.evidence if role(trace.nodes[n]) != "measured"},
         chains=posterior.chains,
         divergences=posterior.divergences,
+        seed=seed,
         exact=not drawn and all(_is_determined(site) for site in sites.values()),
+        kinds={name: site.variable for name, site in program.sites.items() if site.variable is not None},
     )
+
+
+def _check_solved(program: Program, trace: Any) -> None:
+    """Refuse evidence on a deterministic site that no value of the hidden one gives."""
+    if not isinstance(program, Solved):
+        return
+    for name in program.targets:
+        impossible = torch.isneginf(trace.nodes[slope_name(name)]["fn"].log_factor)
+        if bool(impossible.any()):
+            raise EvidenceError(
+                f"evidence on {name!r} cannot be: no value of {program.hidden[name]!r}, of which it is a function, "
+                f"gives it ({int(impossible.sum())} of {impossible.numel()} values)."
+            )
 
 
 def _equal(parameter: torch.Tensor, posterior: Posterior) -> torch.Tensor:

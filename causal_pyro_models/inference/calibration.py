@@ -23,6 +23,7 @@ from causal_pyro_models.inference.draws import Draws, Noise
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import Program, inspect_model, traced
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import Handled, Model
 from causal_pyro_models.seeding import seeded
@@ -87,6 +88,7 @@ class Calibration:
         return f"{head}\n{self.p_values.sort_values('adjusted').to_string(float_format='{:.2g}'.format)}"
 
 
+@isolated
 def sbc(
     model: Model,
     method: Method | Guide | None,

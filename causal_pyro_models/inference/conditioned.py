@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import torch
 from pyro import poutine
-from pyro.ops.provenance import get_provenance, track_provenance
-from pyro.poutine.messenger import Messenger
+from pyro.ops.provenance import get_provenance
 
 from causal_pyro_models.errors import AbductionError
 from causal_pyro_models.inference.evidence import Observe, observed_log_prob, read_evidence
+from causal_pyro_models.inference.measured import with_measurements
 from causal_pyro_models.inference.program import Place, Program, traced
+from causal_pyro_models.inference.solved import Solved, tracked, with_solutions
 from causal_pyro_models.inference.states import States
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
 from causal_pyro_models.scm.sites import is_auxiliary, is_deterministic, noise_name
@@ -41,7 +42,18 @@ class Conditioned:
     @classmethod
     def on(cls, program: Program, evidence: Any) -> Conditioned:
         """A model conditioned on evidence as users have it; see :func:`read_evidence`."""
-        return cls(program, *read_evidence(program, evidence))
+        program, evidence = with_measurements(program, evidence)
+        return cls.given(program, *read_evidence(program, evidence))
+
+    @classmethod
+    def given(cls, program: Program, evidence: Mapping[str, torch.Tensor], units: int) -> Conditioned:
+        """A model conditioned on evidence that is read already, on deterministic sites as well.
+
+        Raises:
+            EvidenceError: a deterministic site is not an invertible function of a hidden one.
+        """
+        program, evidence = with_solutions(program, evidence, units)
+        return cls(program, evidence, units)
 
     @property
     def unobserved(self) -> list[str]:
@@ -144,12 +156,11 @@ class Conditioned:
         return {latent: Place.of(nodes[latent]) for latent in map(self.latent_name, names)}
 
     def _traced_dependencies(self) -> frozenset[str]:
-        def marked() -> None:
-            with _Track(), Observe(self.evidence):
-                self.program.batched(self.units)()
-
-        found: frozenset[str] = frozenset()
-        for site in traced(marked).nodes.values():
+        if isinstance(self.program, Solved):
+            plain, found = cast(Program, self.program.plain), self.program.dependencies(self.units)
+        else:
+            plain, found = self.program, frozenset()
+        for site in tracked(plain, self.evidence, self.units).nodes.values():
             if site["type"] == "sample" and site["is_observed"] and not is_deterministic(site):
                 found = found | get_provenance(site["fn"].log_prob(site["value"]))
         return found
@@ -169,14 +180,6 @@ class Conditioned:
             if bool(((after - before).abs() > 1e-4 * (1 + before.abs())).any()):
                 return True
         return False
-
-
-class _Track(Messenger):
-    """Marks the value of each unobserved site with its name, so that what is computed from it carries the mark."""
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if not msg["is_observed"] and not is_auxiliary(msg):
-            msg["value"] = track_provenance(msg["value"], frozenset({msg["name"]}))
 
 
 def latents_of(trace: Any) -> dict[str, torch.Tensor]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causal_pyro_models.errors import QueryError
+from causal_pyro_models.inference.arviz_interface import groups_of
+from causal_pyro_models.inference.chains import (
+    FEWEST_DRAWS,
+    bulk_effective_sample_size,
+    r_hat,
+    tail_effective_sample_size,
+)
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 
 if TYPE_CHECKING:
-    import arviz
     import pandas as pd
+
+    from causal_pyro_models.inference.arviz_interface import Container
 
 MARKOV_CHAINS, WEIGHTED, INDEPENDENT = "Markov chains", "weighted draws", "independent draws"
 MINIMUM_CHAINS = 4
@@ -83,7 +89,7 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(result: Draws | Worlds | arviz.InferenceData) -> Diagnosis:
+def diagnose(result: Draws | Worlds | Container) -> Diagnosis:
     """Whether posterior draws have converged, and why not.
 
     Markov chains have not converged with fewer than 4 chains, R-hat over 1.01 or undefined, bulk or tail effective
@@ -92,11 +98,11 @@ def diagnose(result: Draws | Worlds | arviz.InferenceData) -> Diagnosis:
     nothing to converge. Scalars that the evidence fixes (the same in every draw) are left out.
 
     Args:
-        result: the :class:`Noise` from :func:`abduct`, the draws of a counterfactual, :class:`Worlds`, or
-            ``InferenceData`` with a posterior.
+        result: the :class:`Noise` from :func:`abduct`, the draws of a counterfactual, :class:`Worlds`, or a container
+            of ArviZ (``InferenceData``, or from 1.0 on a ``DataTree``) with a posterior.
 
     Raises:
-        QueryError: something else, or ``InferenceData`` without a posterior.
+        QueryError: something else, or a container without a posterior.
 
     References:
         Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), Rank-normalization, folding, and localization: an
@@ -118,11 +124,11 @@ def diagnose(result: Draws | Worlds | arviz.InferenceData) -> Diagnosis:
         return diagnose(result.noise)
     if isinstance(result, Draws):
         return _of_draws(result)
-    if hasattr(result, "posterior"):
-        return _of_inference_data(result)
+    if "posterior" in (groups := groups_of(result)):
+        return _of_groups(groups)
     raise QueryError(
-        f"diagnose takes the noise from abduct, the draws of a counterfactual, or InferenceData with a posterior, "
-        f"got {type(result).__name__}."
+        f"diagnose takes the noise from abduct, the draws of a counterfactual, or data of ArviZ with a posterior, "
+        f"got {type(result).__name__}{f' with {list(groups)}' if groups else ''}."
     )
 
 
@@ -139,8 +145,8 @@ def _of_draws(result: Draws) -> Diagnosis:
     return _independent(draws, reasons if dependent else [])
 
 
-def _of_inference_data(data: Any) -> Diagnosis:
-    posterior, stats = data.posterior, getattr(data, "sample_stats", {})
+def _of_groups(groups: Mapping[str, Any]) -> Diagnosis:
+    posterior, stats = groups["posterior"], groups.get("sample_stats", {})
     kind = posterior.attrs.get("kind", MARKOV_CHAINS)
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
     if kind == INDEPENDENT:
@@ -176,25 +182,29 @@ def _of_chains(values: Mapping[str, np.ndarray[Any, Any]], divergences: int) -> 
     import pandas as pd
 
     chains, draws = next(iter(values.values())).shape[:2]
-    rows = {}
+    names, columns = [], []
     for name, value in values.items():
         scalars = value.reshape(chains, draws, -1)
-        for i, index in enumerate(product(*map(range, value.shape[2:]))):
-            if not (scalars[:, :, i] == scalars[0, 0, i]).all():
-                rows[f"{name}[{','.join(map(str, index))}]" if index else name] = _scores(scalars[:, :, i])
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["r_hat", "ess_bulk", "ess_tail"])
+        for i in np.flatnonzero(~(scalars == scalars[0, 0]).all((0, 1))):
+            index = ",".join(map(str, np.unravel_index(i, value.shape[2:])))
+            names.append(f"{name}[{index}]" if index else name)
+            columns.append(scalars[:, :, i])
+    judged = _scores(np.stack(columns, -1).astype(float)) if columns else None
+    table = pd.DataFrame(judged, names, ["r_hat", "ess_bulk", "ess_tail"])
     doubts = _doubts(table, chains, draws, divergences)
     return Diagnosis(MARKOV_CHAINS, table, chains * draws, chains, divergences, doubts)
 
 
-def _scores(draws: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Rank-normalised split R-hat, bulk and tail effective sample size of a scalar; NaN where undefined."""
-    import arviz
-
-    if draws.shape[1] < 4 or not np.isfinite(draws).all() or (np.ptp(draws, 1) == 0).all():
-        return math.nan, math.nan, math.nan
-    r_hat = float(arviz.rhat(draws)) if len(draws) > 1 else math.nan
-    return r_hat, float(arviz.ess(draws, method="bulk")), float(arviz.ess(draws, method="tail"))
+def _scores(draws: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """R-hat, bulk and tail effective sample size of scalars ``(chains, draws, scalars)``; NaN where undefined."""
+    scores: np.ndarray[Any, Any] = np.full((draws.shape[-1], 3), np.nan)
+    sound = np.isfinite(draws).all((0, 1)) & (np.ptp(draws, 1) > 0).any(0)
+    if draws.shape[1] >= FEWEST_DRAWS and sound.any():
+        some = draws[:, :, sound]
+        scores[sound, 1:] = np.stack([bulk_effective_sample_size(some), tail_effective_sample_size(some)], -1)
+        if len(draws) > 1:
+            scores[sound, 0] = r_hat(some)
+    return scores
 
 
 def _doubts(table: pd.DataFrame, chains: int, draws: int, divergences: int) -> list[str]:

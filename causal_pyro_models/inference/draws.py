@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from causal_pyro_models.data.coded import as_numbers, has_mean, labelled
+from causal_pyro_models.data.variables import Labelled, Ordinal, Variable
 from causal_pyro_models.errors import QueryError, unknown_variable
 from causal_pyro_models.inference.mixtures import student, widened
 from causal_pyro_models.inference.weights import resampling
@@ -38,6 +40,7 @@ class Draws(Mapping[str, torch.Tensor]):
         log_weights: normalised log weights of ``sites``, ``(draws, units)`` or ``(draws,)``; None where all are equal.
         ess: effective sample size for each unit.
         pareto_k: Pareto k-hat of the importance weights for each unit (over 0.7: not to be trusted); None without any.
+        kinds: the kinds of variables, of those sites that say so: values of one with labels are compared by these.
         parts: of a model with refits, the answer of the fit to all data and that of each refit. The values are those of
             the refits, one after the other; the mean is that of the fit to all data, and standard deviation and
             interval hold the doubt of the data as well.
@@ -61,8 +64,13 @@ class Draws(Mapping[str, torch.Tensor]):
     ess: torch.Tensor | None = None
     pareto_k: torch.Tensor | None = None
     parts: tuple[Draws, ...] = ()
+    kinds: Mapping[str, Variable] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> torch.Tensor:
+        return labelled(self._values(name), self.kinds.get(name), name)
+
+    def _values(self, name: str) -> torch.Tensor:
+        """The values of a site as the model holds them, draws of equal weight."""
         if not isinstance(name, str) or name not in self.sites:
             raise unknown_variable(name, self.sites, "site")
         value, index = self.sites[name], self.resampled
@@ -95,7 +103,7 @@ class Draws(Mapping[str, torch.Tensor]):
     @property
     def proposed(self) -> Draws:
         """The values that the weights belong to, without them."""
-        return Draws(self.sites, self.event_dims, self.num_draws)
+        return Draws(self.sites, self.event_dims, self.num_draws, kinds=self.kinds)
 
     def shares(self) -> torch.Tensor:
         """The probability of each of ``sites``, ``(draws, units)`` or ``(draws,)``; equal without weights."""
@@ -104,14 +112,18 @@ class Draws(Mapping[str, torch.Tensor]):
         return torch.full((self.num_draws or 1,), 1 / (self.num_draws or 1))
 
     def mean(self, name: str) -> torch.Tensor:
-        """Posterior mean of a site, ``(units, *event)``."""
+        """Posterior mean of a site, ``(units, *event)``; of one with labels that are numbers, of these.
+
+        Raises:
+            QueryError: there are no draws, or the site is nominal, or ordinal with levels that are no numbers.
+        """
         if self.parts:
             return self.parts[0]._centre(name)
         value, weight = self._weighted(name)
         return (value * weight).sum(0)
 
     def std(self, name: str) -> torch.Tensor:
-        """Posterior standard deviation of a site, ``(units, *event)``."""
+        """Posterior standard deviation of a site, ``(units, *event)``; see :meth:`mean`."""
         if self.parts:
             between, within = self._between(name)
             return (between.square() + within.square()).sqrt()
@@ -122,16 +134,19 @@ class Draws(Mapping[str, torch.Tensor]):
     def quantile(self, name: str, q: float) -> torch.Tensor:
         """Posterior quantile of a site, ``(units, *event)``: the least value with cumulative weight of ``q`` or more.
 
+        Of an ordinal site it is a level.
+
         Raises:
-            QueryError: q outside [0, 1], or no draws to take a quantile of.
+            QueryError: q outside [0, 1], no draws to take a quantile of, or a nominal site.
         """
         if isinstance(q, bool) or not isinstance(q, Real) or not 0.0 <= q <= 1.0:
             raise QueryError(f"q must be a number from 0 to 1, got {q!r:.80}.")
-        value, weight = self._weighted(name)
+        value, weight = self._weighted(name, ordered=True)
         order = value.argsort(0)
         share = weight.double().expand(value.shape).gather(0, order).cumsum(0)
         reached = share / share[-1:] >= q - max(4 * torch.finfo(weight.dtype).eps, 1e-9)
-        return value.gather(0, order).gather(0, reached.int().argmax(0, keepdim=True)).squeeze(0)
+        found = value.gather(0, order).gather(0, reached.int().argmax(0, keepdim=True)).squeeze(0)
+        return found if has_mean(self.kinds.get(name)) else labelled(found, self.kinds[name], name)
 
     def interval(self, name: str, level: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
         """Central posterior interval of a site: lower and upper end, each ``(units, *event)``.
@@ -146,7 +161,9 @@ class Draws(Mapping[str, torch.Tensor]):
 
     def _centre(self, name: str) -> torch.Tensor:
         """The mean, or the single draw."""
-        return self[name].to(torch.get_default_dtype()) if self.num_draws is None else self.mean(name)
+        if self.num_draws is not None:
+            return self.mean(name)
+        return as_numbers(name, self._values(name), self.kinds.get(name)).to(torch.get_default_dtype())
 
     def _between(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The standard deviation of the refits' means, and that within the fit to all data.
@@ -169,8 +186,16 @@ class Draws(Mapping[str, torch.Tensor]):
         below, above = widened(centre, ends, student(level, len(self.parts) - 1) * between)
         return centre - below, centre + above
 
-    def _weighted(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        value = self.proposed[name]
+    def _weighted(self, name: str, ordered: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values of a site, labels that are numbers in the place of codes, and their weights.
+
+        Args:
+            name: the site.
+            ordered: whether levels that are no numbers will do, as their codes.
+        """
+        value, kind = self.proposed._values(name), self.kinds.get(name)
+        if not (ordered and isinstance(kind, Ordinal)) or has_mean(kind):
+            value = as_numbers(name, value, kind)
         if self.num_draws is None:
             raise QueryError(
                 f"{name!r} has a single exact draw, so there is no distribution to summarise: pass num_samples."
@@ -183,7 +208,7 @@ class Draws(Mapping[str, torch.Tensor]):
     def to_dataframe(self) -> pd.DataFrame:
         """A row for each draw and unit, a column for each site (``name[i]`` for each component of a vector).
 
-        Columns ``draw`` and ``unit`` come first.
+        Columns ``draw`` and ``unit`` come first. Where a site has labels, they are in its column.
 
         Raises:
             QueryError: sites that lie in different plates, or have the name of such a column.
@@ -196,7 +221,8 @@ class Draws(Mapping[str, torch.Tensor]):
         columns: dict[str, Any] = {"draw": index // units, "unit": index % units}
         if self.num_draws is None:
             del columns["draw"]
-        for name, value in self.items():
+        for name in self:
+            value = self._values(name)
             _check_column(name, columns)
             if self._units(name) not in (1, units):
                 raise QueryError(
@@ -208,7 +234,11 @@ class Draws(Mapping[str, torch.Tensor]):
             for i in range(flat.shape[1]):
                 label = name if not event else f"{name}[{','.join(map(str, _unravel(i, event)))}]"
                 columns[label] = flat[:, i]
-        return pd.DataFrame({label: column.detach().cpu().numpy() for label, column in columns.items()})
+            if isinstance(kind := self.kinds.get(name), Labelled):
+                columns[name] = kind.decode(columns[name])
+        return pd.DataFrame(
+            {name: c.detach().cpu().numpy() if isinstance(c, torch.Tensor) else c for name, c in columns.items()}
+        )
 
     def _units(self, name: str) -> int:
         value = self.sites[name]
@@ -245,6 +275,7 @@ class Noise(Draws):
         chains: how many Markov chains the draws come from, one after the other; 1 for independent draws.
         divergences: divergent transitions in each chain.
         exact: whether the evidence determines the noise, so that every abduction comes to it, bit for bit.
+        seed: of the random numbers by which worlds draw the sites that have no mechanism; None where there are none.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -271,6 +302,7 @@ class Noise(Draws):
     chains: int = 1
     divergences: tuple[int, ...] = ()
     exact: bool = False
+    seed: int | None = None
 
     def of_equal_weight(self) -> Noise:
         """The draws that are shown, as noise without weights."""
@@ -289,7 +321,9 @@ class Noise(Draws):
         drawn = {*self.sites, *self.parameters}
         replay = {name: chosen(value) if name in drawn else value for name, value in self.replay.items()}
         factual = {name: chosen(value) for name, value in self.factual.items()}
-        return replace(self, sites=dict(self), replay=replay, factual=factual, log_weights=None)
+        return replace(
+            self, sites={name: self._values(name) for name in self}, replay=replay, factual=factual, log_weights=None
+        )
 
 
 def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
@@ -310,6 +344,7 @@ def mixed(whole: Draws, refits: Sequence[Draws]) -> dict[str, Any]:
         "ess": None if any(size is None for size in sizes) else reduce(torch.add, cast("list[torch.Tensor]", sizes)),
         "pareto_k": reduce(torch.maximum, known) if (known := [k for k in ks if k is not None]) else None,
         "parts": (whole, *refits),
+        "kinds": whole.kinds,
     }
 
 

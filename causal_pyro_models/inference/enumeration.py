@@ -8,17 +8,23 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from causal_pyro_models.data.coded import as_labels
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.states import finite_states
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.density import log_density
 from causal_pyro_models.scm.sites import Model, unknown_site
 
 MOST_STATES = 2_000_000
 """Joint states of a model beyond which it is sampled rather than enumerated."""
 
+MOST_IN_TURNS = 20_000
+"""The same of a model that does not broadcast."""
 
+
+@isolated
 def joint_table(model: Model, names: Sequence[str]) -> JointTable:
     """The joint law of some sites of a model with finitely many states, by its densities.
 
@@ -52,7 +58,8 @@ def is_finite(program: Program) -> bool:
     free = [site for site in program.sites.values() if not site.deterministic]
     counts = [len(states) for site in free if (states := finite_states(site)) is not None]
     single = not program.plated and not program.observed and all(not site.event_shape for site in free)
-    return single and len(counts) == len(free) and bool(np.prod(counts, dtype=float) <= MOST_STATES)
+    most = MOST_IN_TURNS if program.verdict.in_turns else MOST_STATES
+    return single and len(counts) == len(free) and bool(np.prod(counts, dtype=float) <= most)
 
 
 def enumerated(program: Program, names: Sequence[str]) -> JointTable:
@@ -73,7 +80,7 @@ def enumerated(program: Program, names: Sequence[str]) -> JointTable:
     states, codes = {}, []
     for name in names:
         levels, code = np.unique(values[name], return_inverse=True)
-        states[name] = levels.tolist()
+        states[name] = as_labels(torch.as_tensor(levels), program.sites[name].variable)
         codes.append(code)
     table = np.zeros([len(states[name]) for name in names])
     np.add.at(table, tuple(codes), law / law.sum())

@@ -54,7 +54,7 @@ def normal_posterior(conditioned: Conditioned, draws: int) -> Posterior | None:
         tensor([ 1., -2.])
     """
     try:
-        probe = _Probe.of(conditioned)
+        probe = Probe.of(conditioned)
         found = None if probe is None else probe.quadratic()
     except (ModelError, RuntimeError):  # no gradient, or a program that does not run at these points
         return None
@@ -63,22 +63,26 @@ def normal_posterior(conditioned: Conditioned, draws: int) -> Posterior | None:
     return Posterior(probe.latents(found.points(torch.randn(draws, *found.centre.shape, dtype=torch.double))))
 
 
-class _Probe:
+class Probe:
     """The log density of latents and evidence, as a function of the latents of each unit as one vector.
 
     Args:
         conditioned: the model on evidence.
         like: a value of each latent, in the shape the model runs in.
+        rows: the number of draws that the model is held at, each of which has a density of its own.
+
+    Attributes:
+        units: how many vectors there are: one for each row and unit, or one for each row where units share something.
     """
 
-    def __init__(self, conditioned: Conditioned, like: dict[str, torch.Tensor]) -> None:
-        self.conditioned, self.like = conditioned, like
+    def __init__(self, conditioned: Conditioned, like: dict[str, torch.Tensor], rows: int = 1) -> None:
+        self.conditioned, self.like, self.rows = conditioned, like, rows
         apart = conditioned.program.independent_units
-        self.units = max(value.shape[1] for value in like.values()) if apart else 1
+        self.units = rows * (max(value.shape[1] for value in like.values()) if apart else 1)
         self.sizes = {name: math.prod(value.shape[1 + apart :]) for name, value in like.items()}
 
     @classmethod
-    def of(cls, conditioned: Conditioned) -> _Probe | None:
+    def of(cls, conditioned: Conditioned) -> Probe | None:
         wanted = [conditioned.latent_name(name) for name in conditioned.relevant]
         with pyro.validation_enabled(False):
             nodes = traced(conditioned.model(1)).nodes
@@ -96,16 +100,16 @@ class _Probe:
         return probe if size <= MOST_DIMENSIONS and runs * size * probe.units <= AT_ONCE else None
 
     def latents(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        """``(draws, units, size)`` as the latents, in the shapes that the model runs in."""
+        """``(draws, units, size)`` as the latents, in the shapes that the model runs in, rows innermost in draws."""
         parts = flat.split(list(self.sizes.values()), -1)
         return {
-            name: part.reshape(len(flat), *self.like[name].shape[1:]).to(self.like[name].dtype)
+            name: part.reshape(len(flat) * self.rows, *self.like[name].shape[1:]).to(self.like[name].dtype)
             for name, part in zip(self.sizes, parts, strict=True)
         }
 
     def gradient(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log density ``(draws, units)`` at points ``(draws, units, size)``, and its gradient."""
-        draws = len(points)
+        draws = len(points) * self.rows
         with torch.enable_grad(), pyro.validation_enabled(False):
             points = points.detach().requires_grad_()
             latents = self.latents(points)
@@ -115,8 +119,9 @@ class _Probe:
                 if site["type"] == "sample" and site["is_observed"] and not is_deterministic(site):
                     total = total + self.conditioned.per_unit(observed_log_prob(site), draws).double()
             total = total.expand(draws, *total.shape[1:]).reshape(draws, -1)
+            total = total.expand(draws, self.units // self.rows)
             (slope,) = torch.autograd.grad(total.sum(), points)
-        return total.detach().expand(draws, self.units), slope
+        return total.detach().reshape(len(points), self.units), slope
 
     def quadratic(self) -> Quadratic | None:
         """The log density, where it is quadratic and has a maximum."""
@@ -156,6 +161,13 @@ class Quadratic:
         """Draws of the normal law with this density, from standard normal ones ``(draws, units, size)``."""
         offset: torch.Tensor = torch.linalg.solve_triangular(self.factor.mT, z[..., None], upper=True)
         return self.centre + offset[..., 0]
+
+    def evidence(self) -> torch.Tensor:
+        """The log density of the evidence, the vector integrated out, ``(units,)``."""
+        volume = self.centre.shape[-1] / 2 * math.log(2 * math.pi) - self.factor.diagonal(dim1=-2, dim2=-1).log().sum(
+            -1
+        )
+        return self.value + (self.slope * self.centre).sum(-1) / 2 + volume
 
     def agrees(self, points: torch.Tensor, value: torch.Tensor, slope: torch.Tensor) -> bool:
         """Whether values ``(points, units)`` and gradients of a density are its own."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -15,18 +14,19 @@ import torch
 from pyro import poutine
 from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoDelta, AutoGuide, AutoLaplaceApproximation, AutoNormal
+from pyro.poutine.guide import GuideMessenger
 from torch import nn
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import AbductionError, CausalError, FitError, QueryError
 from causal_pyro_models.inference.conditioned import Conditioned, latents_of
-from causal_pyro_models.inference.program import DRAWS, UNITS, inspect_model, traced
-from causal_pyro_models.scm.sites import Model, is_auxiliary
+from causal_pyro_models.inference.guide_calls import Guide as Guide, in_plates
+from causal_pyro_models.inference.program import inspect_model, traced
+from causal_pyro_models.isolation import isolated, let_others
+from causal_pyro_models.scm.handlers.exogenous import Exogenize
+from causal_pyro_models.scm.sites import Model, is_auxiliary, noise_name
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
-
-Guide: TypeAlias = Callable[..., object]
-"""A Pyro program over noise sites, called with the evidence."""
 
 
 class AmortizedGuide(nn.Module):
@@ -126,6 +126,7 @@ def _unconstrained(support: Any, shape: torch.Size) -> torch.Size:
     return torch.Size(biject_to(support).inverse_shape(shape))
 
 
+@isolated
 def fit_guide(
     model: Model,
     evidence: Any,
@@ -141,8 +142,10 @@ def fit_guide(
     Args:
         model: a callable with Pyro primitives.
         evidence: as for :func:`abduct`; an amortised guide learns from all its units.
-        guide: what builds the guide: an autoguide class of Pyro (``AutoNormal``, ``AutoMultivariateNormal``, ...) or
-            :class:`AmortizedGuide`; or a guide, a module called with the evidence that samples noise sites ``U_X``.
+        guide: what builds the guide: an autoguide class of Pyro (``AutoNormal``, ``AutoMultivariateNormal``, ...,
+            ``AutoRegressiveMessenger`` and its kin) or :class:`AmortizedGuide`; or a guide, a module that samples noise
+            sites ``U_X``. It is called with what ``functools.partial`` binds to the model, if it takes arguments of the
+            same names; else with the evidence, a dict from site to tensor; or without arguments, if it takes none.
         steps: gradient steps of Adam.
         learning_rate: its step size, brought down to zero along a cosine.
         num_particles: draws for each estimate of the bound.
@@ -184,10 +187,12 @@ def fit_guide(
             )
         density = conditioned.sampled_model()
         trained = _made(guide, conditioned, density)
-        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=conditioned.program.nesting, vectorize_particles=True)
+        program = conditioned.program
+        together = not program.verdict.in_turns
+        elbo: Any = Trace_ELBO(num_particles, max_plate_nesting=program.nesting, vectorize_particles=together)
         with torch.enable_grad(), pyro.validation_enabled(False):
             _check_sites(conditioned, trained, [conditioned.latent_name(name) for name in sampled])
-            loss = elbo(density, _in_plates(trained, conditioned, None))
+            loss = elbo(density, in_plates(trained, conditioned, None))
             if conditioned.states.values:
                 loss = functools.partial(_summed_loss, trained, conditioned, num_particles)
             _minimise(loss, trained, steps, learning_rate, progress)
@@ -196,7 +201,7 @@ def fit_guide(
 
 def _summed_loss(guide: nn.Module, conditioned: Conditioned, draws: int) -> torch.Tensor:
     """The negative evidence lower bound where sites with finitely many states are summed out."""
-    trace = traced(_in_plates(guide, conditioned, draws), "the guide")
+    trace = traced(in_plates(guide, conditioned, draws), "the guide")
     proposed = {name: v for name, v in latents_of(trace).items() if not _is_helper(trace.nodes[name])}
     log_q = _log_density(trace, conditioned, draws)
     prior = traced(poutine.condition(conditioned.model(draws), data=proposed))
@@ -212,6 +217,11 @@ def _made(guide: Any, conditioned: Conditioned, density: Callable[..., Any]) -> 
     """A guide that can be trained; made from its class where that is what was given."""
     if isinstance(guide, type) and issubclass(guide, AutoGuide):
         guide = guide(density)
+    elif isinstance(guide, type) and issubclass(
+        guide, GuideMessenger
+    ):  # which runs it to see the laws of what is drawn
+        left = {conditioned.latent_name(name) for name in conditioned.unobserved if name not in conditioned.sampled}
+        guide = guide(conditioned.model(hide=left))
     elif isinstance(guide, type):
         try:
             guide = guide(conditioned)
@@ -232,24 +242,6 @@ def _made(guide: Any, conditioned: Conditioned, density: Callable[..., Any]) -> 
     return guide
 
 
-def _in_plates(guide: Guide, conditioned: Conditioned, draws: int | None) -> Callable[[], Any]:
-    """A guide over draws and units, kept out of the global parameter store (which merges equal names in silence).
-
-    Pyro's autoguides bring the plate over units themselves.
-    """
-
-    def run() -> Any:
-        with ExitStack() as plates:
-            plates.enter_context(pyro.get_param_store().scope())
-            if draws is not None:
-                plates.enter_context(pyro.plate(DRAWS, draws, dim=-conditioned.program.nesting - 1))
-            if not conditioned.program.plated and not isinstance(guide, AutoGuide):
-                plates.enter_context(pyro.plate(UNITS, conditioned.units, dim=-1))
-            return guide(conditioned.evidence)
-
-    return run
-
-
 def _minimise(
     loss: Callable[[], torch.Tensor], guide: nn.Module, steps: int, learning_rate: float, progress: bool
 ) -> None:
@@ -257,6 +249,11 @@ def _minimise(
     from tqdm import trange
 
     loss()  # the warm-up call: autoguides make their parameters here
+    if not any(weight.requires_grad for weight in guide.parameters()):
+        raise AbductionError(
+            f"{type(guide).__name__} has no parameters to train: give it some as attributes (nn.Parameter, PyroParam), "
+            f"since what pyro.param makes is left where SVI trains it."
+        )
     optimiser = torch.optim.Adam(guide.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     bar = trange(steps, desc="guide", disable=not progress)
@@ -268,14 +265,19 @@ def _minimise(
         value.backward()
         optimiser.step()
         schedule.step()
+        let_others()
         if step % 50 == 0:
             bar.set_postfix(loss=f"{value.item():.4g}")
 
 
 def _check_sites(conditioned: Conditioned, guide: Guide, wanted: Collection[str]) -> Any:
-    """The trace of a guide, once its sites are known to be noise sites and to be all that are wanted."""
-    known = {conditioned.latent_name(name) for name in conditioned.program.sites}
-    trace = traced(_in_plates(guide, conditioned, None), "the guide")
+    """The trace of a guide, once its sites are known to be noise sites and to be all that are wanted.
+
+    A guide of ``exogenize(model)`` draws the noise of population-level parameters, which the verbs keep as they are.
+    """
+    as_noise = {noise_name(name): name for name in conditioned.program.parameters}
+    known = {conditioned.latent_name(name) for name in conditioned.program.sites}.union(as_noise)
+    trace = traced(in_plates(guide, conditioned, None), "the guide")
     given = [n for n, s in trace.nodes.items() if s["type"] == "sample" and not _is_helper(s)]
     for name in given:
         if name not in known:
@@ -283,7 +285,7 @@ def _check_sites(conditioned: Conditioned, guide: Guide, wanted: Collection[str]
                 f"the guide samples {name!r}, which is no noise site. A guide is over noise ({sorted(wanted)}), never "
                 f"over the variables themselves: those would be replayed unchanged under an intervention."
             )
-    if missing := sorted(set(wanted) - set(given)):
+    if missing := sorted(set(wanted).difference(as_noise.get(name, name) for name in given)):
         raise AbductionError(f"the guide leaves out {missing}, which the evidence bears on: sample them too.")
     return trace
 
@@ -292,11 +294,19 @@ def _is_helper(site: Any) -> bool:
     return is_auxiliary(site) or bool(site["infer"].get("is_auxiliary"))
 
 
-def _check_units(conditioned: Conditioned, trace: Any) -> None:
+def _check_units(conditioned: Conditioned, guide: Guide, trace: Any) -> None:
     """Refuse a guide that was trained on other units, and has parameters for each."""
+    if conditioned.program.plated:
+        return
     for name, value in latents_of(trace).items():
-        batch = value.shape[: value.dim() - trace.nodes[name]["fn"].event_dim]
-        if not conditioned.program.plated and batch and batch[-1] not in (1, conditioned.units):
+        site = trace.nodes[name]
+        batch = value.shape[: value.dim() - site["fn"].event_dim]
+        if conditioned.units > 1 and not _is_helper(site) and all(f.dim != -1 for f in site["cond_indep_stack"]):
+            raise AbductionError(
+                f"the guide draws one value of {name!r} for all {conditioned.units} units of the evidence: make it of "
+                f"a model with a plate over them, or train it by fit_guide(model, evidence, {type(guide).__name__})."
+            )
+        if batch and batch[-1] not in (1, conditioned.units):
             raise AbductionError(
                 f"the guide gives {name!r} for {batch[-1]} units where the evidence has {conditioned.units}: train it "
                 f"on this evidence, or train an AmortizedGuide, which answers for any units."
@@ -313,8 +323,8 @@ def run_guide(
     """
     if guide is None:
         return {}, torch.zeros(())
-    _check_units(conditioned, _check_sites(conditioned, guide, wanted))
-    trace = traced(_in_plates(guide, conditioned, draws), "the guide")
+    _check_units(conditioned, guide, _check_sites(conditioned, guide, wanted))
+    trace = traced(in_plates(guide, conditioned, draws), "the guide")
     log_q = _log_density(trace, conditioned, draws)
     proposed = {name: value for name, value in latents_of(trace).items() if not _is_helper(trace.nodes[name])}
     for name, value in proposed.items():
@@ -323,7 +333,32 @@ def run_guide(
                 f"every draw of {name!r} from the guide is the same, a point estimate that says nothing of "
                 f"uncertainty: give it a density, such as AutoNormal has."
             )
-    return proposed, log_q
+    return _of_parameters(conditioned, proposed, log_q, draws)
+
+
+def _of_parameters(
+    conditioned: Conditioned, proposed: dict[str, torch.Tensor], log_q: torch.Tensor, draws: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Draws of population-level parameters where the guide drew their noise, with the density that they then have.
+
+    A mechanism turns the noise law into the law of the parameter, so that the density of the guide changes by the
+    ratio of these two.
+    """
+    program = conditioned.program
+    noise = {noise_name(name): name for name in program.parameters if noise_name(name) in proposed}
+    if not noise:
+        return proposed, log_q
+    held = {name: proposed[name] for name in noise}
+    forward = traced(
+        poutine.condition(Exogenize(observed_noise=False)(program.batched(conditioned.units, draws)), held)
+    )
+    values = {name: forward.nodes[name]["value"] for name in noise.values()}
+    prior = traced(poutine.condition(program.batched(conditioned.units, draws), values))
+    for u, name in noise.items():
+        log_u = forward.nodes[u]["fn"].log_prob(held[u])
+        log_x = prior.nodes[name]["fn"].log_prob(values[name])
+        log_q = log_q + conditioned.per_unit(log_x, draws) - conditioned.per_unit(log_u, draws)
+    return {**{name: value for name, value in proposed.items() if name not in noise}, **values}, log_q
 
 
 def _log_density(trace: Any, conditioned: Conditioned, draws: int) -> torch.Tensor:

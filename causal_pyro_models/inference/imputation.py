@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from causal_pyro_models.errors import DataError, ModelError, unheard, warn
 from causal_pyro_models.inference.draws import Draws, mixed
 from causal_pyro_models.inference.mixtures import shared
 from causal_pyro_models.inference.weights import effective_sample_size, pareto_smooth, resampling
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.missing import leaves, proposed
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.seeding import seeded
@@ -31,13 +32,10 @@ AT_ONCE = 2**20  # completed units in one run
 class Imputation(Draws):
     """Draws of completed tables, ``(draws, units, *event)`` for each variable; observed values are in all of them.
 
-    Attributes:
-        variables: what the columns are.
-
     Example:
         >>> from causal_pyro_models.data import Continuous
         >>> values = {"X": torch.tensor([[0.5, 2.0], [0.5, 4.0]])}  # two draws of two units, the first one observed
-        >>> drawn = Imputation(values, {"X": 0}, 2, variables={"X": Continuous()})
+        >>> drawn = Imputation(values, {"X": 0}, 2, kinds={"X": Continuous()})
         >>> drawn.mean("X")
         tensor([0.5000, 3.0000])
         >>> drawn.table(seed=0)
@@ -46,19 +44,24 @@ class Imputation(Draws):
         1  4.0
     """
 
-    variables: Mapping[str, Variable] = field(default_factory=dict)
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What the columns are."""
+        return self.kinds
 
+    @isolated
     def table(self, seed: int | None = None) -> pd.DataFrame:
         """One completed table, a draw of each unit, with labels as in the data."""
         import pandas as pd
 
-        units = torch.arange(self[next(iter(self.variables))].shape[1])
+        units = torch.arange(self[next(iter(self.kinds))].shape[1])
         with seeded(seed):
             chosen = torch.randint(self.num_draws or 1, units.shape)
-        decoded = {name: kind.decode(self[name][chosen, units]) for name, kind in self.variables.items()}
+        decoded = {name: kind.decode(self._values(name)[chosen, units]) for name, kind in self.kinds.items()}
         return pd.DataFrame({name: column if column.ndim == 1 else list(column) for name, column in decoded.items()})
 
 
+@isolated
 def impute(model: StructuralCausalModel, data: Any, num_samples: int = 200, seed: int | None = None) -> Imputation:
     """Draws of the missing values in a table from their posterior under a model that was trained on such data.
 
@@ -103,7 +106,7 @@ def impute(model: StructuralCausalModel, data: Any, num_samples: int = 200, seed
             shares = shared(num_samples, len(model.refits))
             with unheard():
                 parts = [_imputed(refit, batch, share) for refit, share in zip(model.refits, shares, strict=True)]
-    return Imputation(**mixed(whole, parts), variables=model.variables) if model.refits else whole
+    return Imputation(**mixed(whole, parts)) if model.refits else whole
 
 
 def _imputed(model: StructuralCausalModel, batch: Batch, num_samples: int) -> Imputation:
@@ -128,7 +131,7 @@ def _imputed(model: StructuralCausalModel, batch: Batch, num_samples: int) -> Im
             f"{ess.min():.1f}: raise num_samples, or train longer.",
         )
     event_dims = {name: len(kind.event_shape) for name, kind in model.variables.items()}
-    return Imputation(values, event_dims, num_samples, None, ess, k, variables=model.variables)
+    return Imputation(values, event_dims, num_samples, None, ess, k, kinds=model.variables)
 
 
 def _check_guided(model: StructuralCausalModel, missing: Mapping[str, torch.Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Priors, posteriors, predictions and counterfactuals as ArviZ ``InferenceData``."""
+"""Priors, posteriors, predictions and counterfactuals as data of ArviZ."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from causal_pyro_models.data.coded import codes, in_cells
+from causal_pyro_models.data.variables import Labelled, Variable
 from causal_pyro_models.errors import DataError, QueryError
+from causal_pyro_models.inference.arviz_interface import container
 from causal_pyro_models.inference.diagnostics import INDEPENDENT, MARKOV_CHAINS, WEIGHTED
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds
 
 if TYPE_CHECKING:
-    import arviz
     import xarray as xr
+
+    from causal_pyro_models.inference.arviz_interface import Container
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 DIMENSIONS = ("chain", "draw", "unit", "world")
@@ -32,12 +36,17 @@ def to_inference_data(
     predictive: Draws | None = None,
     counterfactual: Draws | Worlds | None = None,
     observed: Any = None,
-) -> arviz.InferenceData:
-    """Results as ArviZ ``InferenceData``, for its summaries and plots and for netCDF.
+) -> Container:
+    """Results as data of ArviZ, for its summaries and plots and for netCDF.
+
+    They are in the container that the installed ArviZ has: ``InferenceData`` up to 0.23, xarray's ``DataTree`` from
+    1.0 on.
 
     Groups, with dimensions ``chain``, ``draw``, ``unit`` and those of a single value: ``prior`` and
     ``prior_predictive`` (the observed sites), ``posterior`` (population-level parameters and noise), ``sample_stats``,
     ``posterior_predictive``, ``counterfactual`` (with a dimension ``world`` after ``draw``), ``observed_data``.
+
+    A site with labels holds their codes, and the labels in its attribute ``labels``.
 
     Where draws were resampled by their importance weights, the attribute ``resampled`` of the group says so;
     ``sample_stats`` then holds the weight that each draw had, and the effective sample size and Pareto k-hat of each
@@ -65,16 +74,14 @@ def to_inference_data(
         ...     model, evidence, {"factual": {}, "set": {"Z": 0.0}}, ImportanceSampling(), num_samples=2_000, seed=0
         ... )
         >>> data = to_inference_data(posterior=result.noise, counterfactual=result, observed=evidence)
-        >>> data.groups()
-        ['posterior', 'sample_stats', 'observed_data', 'counterfactual']
+        >>> sorted(data)
+        ['counterfactual', 'observed_data', 'posterior', 'sample_stats']
         >>> dict(data.counterfactual["X"].sizes)
         {'chain': 1, 'draw': 2000, 'world': 2, 'unit': 3}
     """
-    import arviz
-
     _check(prior=(prior, Draws), posterior=(posterior, Noise), predictive=(predictive, Draws))
     _check(counterfactual=(counterfactual, (Draws, Worlds)))
-    data = {} if observed is None else _observed(observed)
+    data = {} if observed is None else _observed(observed, _kinds(posterior, prior, predictive, counterfactual))
     worlds = counterfactual if isinstance(counterfactual, Worlds) else {"": counterfactual} if counterfactual else {}
     noise = posterior or (counterfactual.noise if isinstance(counterfactual, Worlds) else None)
     layout = _Layout.of([d for d in (posterior, predictive, *worlds.values()) if d], data, noise)
@@ -95,7 +102,7 @@ def to_inference_data(
     groups = {name: group for name, group in groups.items() if group.data_vars}
     if not groups:
         raise QueryError("to_inference_data got nothing to convert: pass prior, posterior, counterfactual or another.")
-    return arviz.InferenceData(**groups)
+    return container(groups)
 
 
 def _check(**given: tuple[object, Any]) -> None:
@@ -105,7 +112,17 @@ def _check(**given: tuple[object, Any]) -> None:
             raise QueryError(f"{argument} must be {names}, got {type(value).__name__}.")
 
 
-def _observed(observed: Any) -> Arrays:
+def _kinds(*results: Draws | Worlds | None) -> dict[str, Variable]:
+    """What the sites of some results say they are."""
+    known: dict[str, Variable] = {}
+    for result in results:
+        for draws in result.values() if isinstance(result, Worlds) else [result]:
+            known |= {} if draws is None else draws.kinds
+    return known
+
+
+def _observed(observed: Any, kinds: Mapping[str, Variable]) -> Arrays:
+    """Observed values by site, labels as their codes; what is missing is NaN."""
     if hasattr(getattr(observed, "columns", None), "duplicated"):
         observed = {name: observed[name].to_numpy() for name in observed.columns}
     if not isinstance(observed, Mapping):
@@ -113,7 +130,11 @@ def _observed(observed: Any) -> Arrays:
     data = {}
     for name, value in observed.items():
         try:
-            data[str(name)] = _array(value)
+            data[str(name)] = _array(in_cells(str(name), value, kinds.get(name), DataError))
+        except DataError:
+            raise
+        except TypeError as error:
+            raise DataError(f"the observed values of {name!r} must be numbers, got {error}.") from error
         except ValueError as error:
             raise DataError(f"the observed values of {name!r} must be an array of numbers: {error}.") from error
         if (kind := data[str(name)].dtype).kind not in "biuf":
@@ -170,8 +191,11 @@ class _Layout:
                 dims[-1] = "unit"
             values = value if draws.num_draws is not None else value[None]
             dims += [f"{name}_dim_{i}" for i in range(values.dim() - 1 - len(batch))]
-            variables[name] = dims, values
+            variables[name] = dims, codes(values)
         group = self.group(variables, self.chains if draws.num_draws == self.draws else 1)
+        for name, kind in draws.kinds.items():
+            if isinstance(kind, Labelled) and name in group:
+                group[name].attrs["labels"] = [str(label) for label in kind.labels]
         if draws.log_weights is not None:
             group.attrs["resampled"] = RESAMPLED
         return group.assign_attrs(kind=_kind(draws)) if isinstance(draws, Noise) else group

@@ -1,13 +1,17 @@
 """Abduction by the No-U-Turn sampler over noise sites."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyro.infer
 import torch
 
 from causal_pyro_models.errors import QueryError
+from causal_pyro_models.inference.chains import FEWEST_DRAWS, bulk_effective_sample_size
 from causal_pyro_models.inference.conditioned import Conditioned
 from causal_pyro_models.inference.posterior import Posterior
+from causal_pyro_models.inference.potential import Potential
+from causal_pyro_models.isolation import let_others
 from causal_pyro_models.validation import checked_count
 
 
@@ -56,25 +60,21 @@ class NUTS:
             raise QueryError(
                 f"num_samples={num_samples} does not divide into {self.num_chains} chains: ask for {nearest}, say."
             )
-        places, density = conditioned.places(conditioned.sampled), conditioned.sampled_model()
+        if num_samples < FEWEST_DRAWS * self.num_chains:
+            raise QueryError(
+                f"num_samples={num_samples} is {num_samples // self.num_chains} draws in each of {self.num_chains} "
+                f"chains, and nothing can be said of fewer than {FEWEST_DRAWS}: ask for "
+                f"{FEWEST_DRAWS * self.num_chains} or more."
+            )
+        places = conditioned.places(conditioned.sampled)
         parts: list[dict[str, torch.Tensor]] = []
         divergences: list[int] = []
-        with torch.enable_grad():
+        with torch.enable_grad(), pyro.validation_enabled(False):
+            potential = Potential(conditioned)
             for _ in range(self.num_chains):
-                kernel = pyro.infer.NUTS(
-                    density,
-                    target_accept_prob=self.target_accept,
-                    max_tree_depth=self.max_tree_depth,
-                )
-                mcmc = pyro.infer.MCMC(
-                    kernel,
-                    num_samples=num_samples // self.num_chains,
-                    warmup_steps=self.num_warmup,
-                    disable_progbar=not self.progress,
-                )
-                mcmc.run()
-                parts.append(mcmc.get_samples())
-                divergences.append(len(mcmc.diagnostics()["divergences"]["chain 0"]))
+                draws, divergent = self._chain(potential, num_samples // self.num_chains)
+                parts.append(potential.constrained(draws))
+                divergences.append(divergent)
         latents = {}
         for name, place in places.items():
             value = torch.cat([part[name] for part in parts])
@@ -86,13 +86,34 @@ class NUTS:
             states = conditioned.states.chosen(conditioned.states.summed(latents, num_samples)[1])
         return Posterior(latents, None, ess, None, self.num_chains, tuple(divergences), states)
 
+    def _chain(self, potential: Potential, num_samples: int) -> tuple[dict[str, torch.Tensor], int]:
+        """Unconstrained draws of one chain, and how many of its transitions diverged."""
+        divergent = 0
+
+        def after(kernel: Any, _params: Any, stage: str, _i: int) -> None:
+            nonlocal divergent
+            let_others()
+            if stage.startswith("Sample"):
+                divergent = len(kernel.diagnostics()["divergences"])
+
+        kernel = pyro.infer.NUTS(
+            potential_fn=potential, target_accept_prob=self.target_accept, max_tree_depth=self.max_tree_depth
+        )
+        mcmc = pyro.infer.MCMC(
+            kernel,
+            num_samples,
+            warmup_steps=self.num_warmup,
+            initial_params=potential.start(),
+            hook_fn=after,
+            disable_progbar=not self.progress,
+            transforms={},
+        )
+        mcmc.run()
+        return mcmc.get_samples(), divergent
+
 
 def _effective_sample_size(latents: dict[str, torch.Tensor], chains: int) -> torch.Tensor:
     """The least bulk effective sample size among the latents of each unit."""
-    import arviz
-
-    lowest = []
-    for value in latents.values():
-        draws = value.reshape(chains, -1, *value.shape[1:]).cpu().numpy()
-        lowest.append(float(arviz.ess(arviz.convert_to_dataset(draws))["x"].min()))
-    return torch.tensor([min(lowest)])
+    scalars = torch.cat([value.double().reshape(len(value), -1) for value in latents.values()], 1)
+    by_chain = scalars.reshape(chains, -1, scalars.shape[1]).cpu().numpy()
+    return torch.tensor([float(bulk_effective_sample_size(by_chain).min())])

@@ -42,10 +42,7 @@ def refits(program: Program) -> tuple[Model, ...]:
 def _with(instead: Mapping[nn.Module, nn.Module], model: Model) -> Model:
     """A model with others in the place of learned ones; under handlers, and by its refit itself where it is one."""
     if isinstance(model, Handled):
-        twin = copy.copy(model)
-        twin.__dict__["_modules"] = dict(model._modules)
-        twin.model = _with(instead, model.model)
-        return twin
+        return model.around(_with(instead, model.model))
     if isinstance(model, nn.Module) and model in instead:
         return instead[model]
     return WithStandIns(model, instead)

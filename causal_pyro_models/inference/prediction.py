@@ -9,13 +9,16 @@ from typing import Any, cast
 
 import torch
 
-from causal_pyro_models.errors import AbductionError, InterventionError, QueryError
+from causal_pyro_models.data.variables import Variable
+from causal_pyro_models.errors import AbductionError, InterventionError, ModelError, QueryError
 from causal_pyro_models.inference.abduction import Method, abducted_by_all
 from causal_pyro_models.inference.draws import Draws, Noise, Worlds, mixed
+from causal_pyro_models.inference.gradients import check_graph, graph, pathwise
 from causal_pyro_models.inference.guides import Guide
 from causal_pyro_models.inference.mixtures import refits
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.support import warn_of_leaving
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do, resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
@@ -23,7 +26,8 @@ from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count
 
 
-def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws:
+@isolated
+def sample(model: Model, num_samples: int = 1, seed: int | None = None, grad: bool = False) -> Draws:
     """Samples of every site of a model: seeing, or doing where the model is an intervened one.
 
     Args:
@@ -31,14 +35,18 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
             drawn; with plates of its own the whole model is drawn so many times.
         num_samples: the number of samples.
         seed: makes them reproducible and leaves the global random state untouched.
+        grad: whether the samples have a graph: derivatives along the draws (the reparameterisation trick) in parameters
+            and interventions that require a gradient.
 
     Returns:
         Site to tensor ``(num_samples, *event)``, or ``(num_samples, *plates, *event)``; at an intervened site the
         value it was set to.
 
     Raises:
-        QueryError: num_samples is not a positive integer.
-        ModelError: the model has no sites or needs arguments.
+        QueryError: num_samples is not a positive integer; with grad, nothing requires a gradient, or it would go
+            through a site that jumps.
+        ModelError: the model has no sites or needs arguments, draws random numbers outside of ``pyro.sample``, or has
+            a ``pyro.factor``, which only draws with weights can honour.
 
     Example:
         >>> import pyro, pyro.distributions as dist
@@ -52,13 +60,22 @@ def sample(model: Model, num_samples: int = 1, seed: int | None = None) -> Draws
         tensor([0., 0., 0.])
     """
     num_samples = checked_count(num_samples, "num_samples")
-    with seeded(seed), torch.no_grad():
+    with seeded(seed), graph(grad):
         program = inspect_model(model)
+        if program.factors:
+            raise ModelError(
+                f"sample runs a program forwards, which cannot honour its pyro.factor {program.factors[0]!r}, since "
+                f"that weighs draws. Draw from counterfactual(model, {{}}, {{}}, method=ImportanceSampling()), which "
+                f"does, or leave it out."
+            )
         draws = num_samples if program.plated else None
-        trace = traced(program.batched(num_samples, draws))
-    return Draws(*_values(program, trace, draws, lambda site: role(site) != "natural"), draws)
+        trace = traced(pathwise(program.batched(num_samples, draws)))
+        values, event_dims, kinds = _values(program, trace, draws, lambda site: role(site) != "natural")
+        check_graph(values.values())
+    return Draws(values, event_dims, draws, kinds=kinds)
 
 
+@isolated
 def worlds(
     model: Model,
     evidence: Any,
@@ -66,6 +83,7 @@ def worlds(
     method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
+    grad: bool = False,
 ) -> Worlds:
     """Several worlds on the same noise: what would have been under each intervention, given the evidence.
 
@@ -74,12 +92,15 @@ def worlds(
         evidence: what was observed in the factual world; see :func:`abduct`. Or the :class:`Noise` that it came to.
         do: the intervention of each world, by the name of the world; ``{}`` is the factual world.
         method, num_samples, seed: see :func:`abduct`.
+        grad: whether the values have a graph: derivatives in parameters, evidence and interventions that require a
+            gradient, the random numbers held fixed.
 
     Returns:
         World to site to tensor ``(num_samples, units, *event)``, weights attached.
 
     Raises:
         InterventionError: an intervention that a site cannot take.
+        QueryError: with grad, nothing requires a gradient, or it would go through a site that jumps.
         UnknownVariableError: an intervention on a name that no site has.
 
     References:
@@ -100,12 +121,13 @@ def worlds(
         )
     do = {name: checked_do(actions, f"the do of world {name!r}") for name, actions in do.items()}
     if isinstance(evidence, Noise):
-        check_abducted(method, num_samples)
-    with seeded(seed), torch.no_grad():
+        check_abducted(method, num_samples, grad)
+    with seeded(seed), graph(grad):
         program = inspect_model(model)
         noise = evidence if isinstance(evidence, Noise) else abducted_by_all(program, evidence, method, num_samples)
         result = predict_by_all(program, noise, do)
         warn_of_leaving(program, result, do)
+        check_graph(value for draws in result.values() for value in draws.sites.values())
         return result
 
 
@@ -116,6 +138,7 @@ def counterfactual(
     method: Method | Guide | None = None,
     num_samples: int | None = None,
     seed: int | None = None,
+    grad: bool = False,
 ) -> Draws:
     """What would have been under ``do``, given what was: abduction, action, prediction.
 
@@ -124,6 +147,7 @@ def counterfactual(
         evidence: what was observed in the factual world; see :func:`abduct`. Or the :class:`Noise` that it came to.
         do: what each intervened site is set to; see :func:`intervene`.
         method, num_samples, seed: see :func:`abduct`.
+        grad: whether the values have a graph; see :func:`worlds`.
 
     Returns:
         Site to tensor ``(num_samples, units, *event)`` (no leading dimension where ``num_samples`` is None), with the
@@ -145,12 +169,21 @@ def counterfactual(
         ...     pyro.sample("Y", dist.Normal(2.0 * x, 1.0))
         >>> counterfactual(model, {"X": [1.0], "Y": [2.5]}, do={"X": 0.0})["Y"]
         tensor([0.5000])
+        >>> x = torch.tensor(0.0, requires_grad=True)
+        >>> y = counterfactual(model, {"X": [1.0], "Y": [2.5]}, do={"X": x}, grad=True)["Y"]
+        >>> torch.autograd.grad(y.sum(), x)
+        (tensor(2.),)
     """
-    return worlds(model, evidence, {"do": do}, method, num_samples, seed)["do"]
+    return worlds(model, evidence, {"do": do}, method, num_samples, seed, grad)["do"]
 
 
-def check_abducted(method: object, num_samples: int | None) -> None:
+def check_abducted(method: object, num_samples: int | None, grad: bool = False) -> None:
     """Refuse settings of an abduction where the noise itself is given."""
+    if grad:
+        raise QueryError(
+            "grad=True, and the noise given does not say how it depends on the evidence and the model: give the "
+            "evidence itself."
+        )
     if method is not None or num_samples is not None:
         raise QueryError("the noise given is abducted already: leave out method and num_samples, or give evidence.")
 
@@ -183,23 +216,24 @@ def predict(program: Program, noise: Noise, do: Mapping[str, Mapping[str, Interv
         )
     if noise.log_weights is not None and any(_by_draw(program, noise, actions) for actions in do.values()):
         noise = noise.of_equal_weight()
-    run = program.batched(noise.units, noise.num_draws)
+    run = pathwise(program.batched(noise.units, noise.num_draws))
     shared = dict(noise.replay)  # and noise that only some worlds come by, drawn once
     drawn: dict[Any, torch.Tensor] = {}
     result = {}
     for name, actions in do.items():
         resolved = resolve(run, shared, actions, drawn, program.parameters)
-        affected = _without_unaffected(program, noise, actions).batched(noise.units, noise.num_draws)
-        trace = traced(partial(world, affected, shared, resolved, drawn, program.parameters))
+        affected = pathwise(_without_unaffected(program, noise, actions).batched(noise.units, noise.num_draws))
+        trace = traced(partial(world, affected, shared, resolved, drawn, program.parameters, noise.seed))
         for site_name, site in trace.nodes.items():
             if site["type"] == "sample" and role(site) == "exogenous":
                 shared.setdefault(site_name, site["value"])
         if set(actions) & set(program.parameters):
             _check_parameters(
-                program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters)), actions
+                program, trace, traced(lambda: world(run, shared, {}, drawn, program.parameters, noise.seed)), actions
             )
-        values = _values(program, trace, noise.num_draws, is_variable)
-        result[name] = Draws(*values, noise.num_draws, noise.log_weights, noise.ess, noise.pareto_k)
+        values, event_dims, kinds = _values(program, trace, noise.num_draws, is_variable)
+        quality = noise.log_weights, noise.ess, noise.pareto_k
+        result[name] = Draws(values, event_dims, noise.num_draws, *quality, kinds=kinds)
     return Worlds(result, noise)
 
 
@@ -208,8 +242,9 @@ def _by_draw(program: Program, noise: Noise, do: Mapping[str, Intervention]) -> 
     for name, value in do.items():
         if isinstance(value, Potential) and _by_draw(program, noise, value.do):
             return True
-        events = program.sites[name].place.event_dim if name in program.sites else 0
-        if isinstance(value, torch.Tensor) and value.dim() > events + program.nesting and len(value) == noise.num_draws:
+        place = program.sites[name].place if name in program.sites else None
+        dims = 0 if place is None else place.event_dim + (len(place.plates) if program.plated else 1)
+        if isinstance(value, torch.Tensor) and value.dim() > dims and len(value) == noise.num_draws:
             return True
     return False
 
@@ -218,6 +253,8 @@ def _without_unaffected(program: Program, noise: Noise, do: Mapping[str, Interve
     """Where the graph is known, what was observed and is not affected keeps its value, and is not computed again."""
     model = program.model
     if not isinstance(model, StructuralCausalModel) or not set(do) <= set(model.graph.variables):
+        return program
+    if program.verdict.in_turns:  # whose runs are each of one unit, where the values are those of all
         return program
     affected = set(do).union(*(model.graph.descendants(name) for name in do))
     unaffected = {name: value for name, value in noise.factual.items() if name not in affected}
@@ -239,10 +276,13 @@ def _check_parameters(program: Program, trace: Any, factual: Any, do: Mapping[st
 
 def _values(
     program: Program, trace: Any, draws: int | None, chosen: Callable[[Any], bool]
-) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
-    values, event_dims = {}, {}
+) -> tuple[dict[str, torch.Tensor], dict[str, int], dict[str, Variable]]:
+    """Of the chosen sites of a trace the values, how many dimensions an event has, and the kinds that they say."""
+    values, event_dims, kinds = {}, {}, {}
     for name, site in trace.nodes.items():
         if site["type"] == "sample" and not is_auxiliary(site) and chosen(site):
             values[name] = program.values(site, draws)
             event_dims[name] = site["fn"].event_dim
-    return values, event_dims
+            if "variable" in site["infer"]:
+                kinds[name] = site["infer"]["variable"]
+    return values, event_dims, kinds

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pyro
@@ -13,8 +14,14 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_factor
 from torch.distributions.constraints import Constraint
 
+from causal_pyro_models.data.variables import VARIABLES, Variable
 from causal_pyro_models.errors import CausalError, ModelError
-from causal_pyro_models.models.stand_in import noted
+from causal_pyro_models.inference.held import Held, held_by
+from causal_pyro_models.inference.replay import Forms, Verdict, coupled, replayed
+from causal_pyro_models.inference.turns import in_turns
+from causal_pyro_models.inference.verdicts import remember, remembered, tell
+from causal_pyro_models.models.stand_in import WithStandIns, noted
+from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
@@ -28,8 +35,9 @@ from causal_pyro_models.scm.sites import (
 from causal_pyro_models.seeding import seeded
 
 UNITS, DRAWS = "_units", "_draws"
+BY_UNIT = ("activation", "container", "linear")  # modules of torch.nn in which no unit bears on another
 
-_VECTORISED = "It runs on all units and draws at once: keep values as tensors, and write branches with torch.where."
+_VECTORISED = "In a plate a value is that of all units: keep it as a tensor, and write branches with torch.where."
 _EVENTS = "It runs on all units and draws at once: compute along the last dimension, and make vectors .to_event(1)."
 
 
@@ -55,7 +63,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Site:
-    """What is known of a site before it runs on evidence; its support where no parent bears on it, else None."""
+    """What is known of a site before it runs on evidence; its support where no parent bears on it, else None.
+
+    Its variable is the kind that its ``infer={"variable": ...}`` says, which knows the labels of its values.
+    """
 
     place: Place
     event_shape: torch.Size
@@ -66,6 +77,7 @@ class Site:
     deterministic: bool
     role: str | None
     in_plate: bool
+    variable: Variable | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,8 @@ class Program:
         subsampled: its plates that hold a part of their units only.
         observed: its sites that are observed in the model itself, and its factors.
         learned: the models of a graph that it is, or that it calls.
+        held: the draws from a posterior that some of its sites are held at.
+        verdict: whether it broadcasts over units and draws, or runs for one after the other.
     """
 
     model: Model
@@ -87,6 +101,13 @@ class Program:
     subsampled: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
     learned: tuple[torch.nn.Module, ...] = ()
+    held: Held | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def factors(self) -> list[str]:
+        """Its ``pyro.factor`` statements."""
+        return [name for name in self.observed if name not in self.sites]
 
     @property
     def parameters(self) -> list[str]:
@@ -96,12 +117,20 @@ class Program:
     @property
     def independent_units(self) -> bool:
         """Whether the units share nothing random, so that each has a posterior of its own."""
-        if not self.plated:
-            return True
-        return all(s.place.plates == (-1,) for s in self.sites.values() if not s.deterministic)
+        if not self.plated or self.verdict.coupled:
+            return not self.plated
+        known = self.held.draws if self.held else {}
+        sites = self.sites.items()
+        return all(s.place.plates == (-1,) for name, s in sites if not s.deterministic and name not in known)
 
     def batched(self, units: int, draws: int | None = None) -> Callable[[], Any]:
-        """The model over ``units`` (where it has no plates of its own), and over posterior draws."""
+        """The model over ``units`` (where it has no plates of its own), and over posterior draws.
+
+        Raises:
+            ModelError: it does not broadcast, and cannot be run for one after the other either.
+        """
+        lead = (*(() if draws is None else (draws,)), *(() if self.plated else (units,)))
+        model = self._in_turns(lead) if self.verdict.in_turns and lead else self.model
 
         def run() -> Any:
             with ExitStack() as plates:
@@ -109,10 +138,24 @@ class Program:
                     plates.enter_context(pyro.plate(DRAWS, draws, dim=-self.nesting - 1))
                 if not self.plated:
                     plates.enter_context(pyro.plate(UNITS, units, dim=-1))
+                if self.held is not None:
+                    plates.enter_context(self.held.over(draws))
                 plates.enter_context(_Deterministic(self, self.nesting + (draws is not None)))
-                return self.model()
+                return model()
 
         return run
+
+    def _in_turns(self, lead: tuple[int, ...]) -> Model:
+        """The model run for one draw and unit after the other, under the handlers that are around it."""
+        settle = _Deterministic(self, self.nesting if self.plated else 0)._pyro_sample
+        tell(self.verdict)
+
+        def run_all(model: Model) -> Model:
+            if isinstance(model, Handled):
+                return model.around(run_all(model.model))
+            return partial(in_turns, model, lead, self.nesting if self.plated else 0, settle)
+
+        return run_all(self.model)
 
     def values(self, site: Any, draws: int | None) -> torch.Tensor:
         """The values of a traced site, ``(draws, *its own plates, *event)``."""
@@ -191,6 +234,11 @@ def inspect_model(model: Model) -> Program:
     """
     check_callable(model)
     _check_arguments(model)
+    program = _inspected(model)
+    return replace(program, verdict=_verdict(program))
+
+
+def _inspected(model: Model) -> Program:
     with seeded(0), torch.no_grad(), noted() as learned:
         trace = traced(model)
     nodes = {name: s for name, s in trace.nodes.items() if s["type"] == "sample" and not is_auxiliary(s)}
@@ -204,7 +252,8 @@ def inspect_model(model: Model) -> Program:
     subsampled = dict.fromkeys(frame.name for frame in frames if frame.full_size not in (None, frame.size))
     factors = [name for name, site in trace.nodes.items() if site["type"] == "sample" and site_is_factor(site)]
     observed = (*(name for name, site in sites.items() if site.observed), *factors)
-    return Program(model, sites, nesting if frames else 1, bool(frames), tuple(subsampled), observed, tuple(learned))
+    plates = nesting if frames else 1, bool(frames), tuple(subsampled)
+    return Program(model, sites, *plates, observed, tuple(learned), held_by(model))
 
 
 def _site(site: Any) -> Site:
@@ -218,7 +267,19 @@ def _site(site: Any) -> Site:
     support = fn.support if _is_static(fn.support) else None
     dtype, device = value_type(fn)
     in_plate = bool(site["cond_indep_stack"])
-    return Site(Place.of(site), fn.event_shape, support, dtype, device, observed, deterministic, role(site), in_plate)
+    place, kind = Place.of(site), _kind(site)
+    return Site(place, fn.event_shape, support, dtype, device, observed, deterministic, role(site), in_plate, kind)
+
+
+def _kind(site: Any) -> Variable | None:
+    """The kind of variable that a site says it is."""
+    kind: Variable | None = site["infer"].get("variable")
+    if not isinstance(kind, Variable | None):
+        raise ModelError(
+            f"site {site['name']!r} has infer={{'variable': {kind!r:.80}}}, expected one of "
+            f"{', '.join(VARIABLES)}, such as Binary(('no', 'yes'))."
+        )
+    return kind
 
 
 def _is_static(support: Any) -> bool:
@@ -226,6 +287,41 @@ def _is_static(support: Any) -> bool:
     return not any(isinstance(part, torch.Tensor) for part in parts) and all(
         _is_static(part) for part in parts if isinstance(part, Constraint)
     )
+
+
+def _verdict(program: Program) -> Verdict:
+    """Whether a program broadcasts; known of the models that it was asked of before."""
+    inner = program.model
+    while isinstance(inner, Handled):
+        inner = inner.model
+    if isinstance(inner, StructuralCausalModel) and all(map(_is_by_unit, inner.modules())):
+        return Verdict()
+    asked = inner.program if isinstance(inner, WithStandIns) else inner
+    found = remembered(asked)
+    if found is None:
+        with seeded(0), torch.no_grad():
+            found = _replayed(program if inner is program.model else _inspected(inner))
+        remember(asked, found)
+    return found
+
+
+def _is_by_unit(module: torch.nn.Module) -> bool:
+    """Whether a module is of this package, or one of torch that keeps units apart."""
+    home = type(module).__module__
+    return home.startswith(("causal_pyro_models.", *(f"torch.nn.modules.{name}" for name in BY_UNIT)))
+
+
+def _replayed(program: Program) -> Verdict:
+    units, draws = 2, 2
+    by_one = replace(program, verdict=Verdict(in_turns=True, said=True))
+    lead = (draws,) if program.plated else (draws, units)
+    dims = program.nesting if program.plated else 0
+    event_dims = {name: site.place.event_dim for name, site in program.sites.items()}
+    forms = Forms(program.model, program.batched(units, draws), by_one.batched(units, draws), lead, dims, event_dims)
+    found = replayed(forms)
+    if program.plated and program.independent_units:
+        found.coupled = coupled(forms)
+    return found
 
 
 def _check_arguments(model: Model) -> None:

@@ -24,7 +24,7 @@ def alike(
 ) -> list[Group]:
     """Units in groups, by what they miss; see :func:`read_cells`."""
     if not missing:
-        return [(Conditioned(program, data, units), torch.arange(units))]
+        return [(Conditioned.given(program, data, units), torch.arange(units))]
     absent = torch.stack([mask.expand(units) for mask in missing.values()], 1).cpu()
     patterns, which = torch.unique(absent, dim=0, return_inverse=True)
     groups = []
@@ -36,7 +36,7 @@ def alike(
             if name not in left_out:
                 each = data[name].dim() > program.sites[name].place.event_dim and len(data[name]) > 1
                 seen[name] = data[name][rows.to(data[name].device)] if each else data[name]
-        groups.append((Conditioned(program, seen, len(rows)), rows))
+        groups.append((Conditioned.given(program, seen, len(rows)), rows))
     return groups
 
 

@@ -18,6 +18,7 @@ from causal_pyro_models.scm.sites import is_auxiliary, is_deterministic
 
 MOST_STATES = 10_000  # joint states of a unit that are summed over
 AT_ONCE = 2**21  # values of a site in one run
+IN_TURNS = 2**14  # runs at once of a program that does not broadcast
 MIXTURES = 10  # runs with states that differ between units, which show whether one bears on another
 
 
@@ -64,10 +65,11 @@ class States:
     def of(cls, program: Program, evidence: Mapping[str, torch.Tensor], units: int, names: Collection[str]) -> States:
         """Those of some sites that have finitely many states, as many as can be summed over, in the order given."""
         axes: dict[str, torch.Tensor] = {}
+        most = max(1, IN_TURNS // units) if program.verdict.in_turns else MOST_STATES
         for name in names:
             site = program.sites[name]
             axis = finite_states(site) if not program.plated or site.place.plates == (-1,) else None
-            if axis is not None and math.prod(map(len, axes.values())) * len(axis) <= MOST_STATES:
+            if axis is not None and math.prod(map(len, axes.values())) * len(axis) <= most:
                 axes[name] = axis
         if program.nesting > 1 or program.subsampled or not axes:
             return cls(program, evidence, units, {})
@@ -97,7 +99,8 @@ class States:
             The density ``(draws, units)``, or ``(draws,)`` where units share something, and the number of the joint
             state ``(draws, units)``.
         """
-        block = max(1, AT_ONCE // (self.count * self._size()))
+        most = IN_TURNS if self.program.verdict.in_turns else AT_ONCE
+        block = max(1, most // (self.count * self.units_at_once()))
         parts, chosen = [], []
         for start in range(0, draws, block):
             size = min(block, draws - start)
@@ -122,7 +125,7 @@ class States:
         """The states of each site from the number of the joint one."""
         return {name: value[index] for name, value in self.values.items()}
 
-    def _size(self) -> int:
+    def units_at_once(self) -> int:
         """The number of units, those of the model's plate where it has one."""
         sizes = [v.shape[0] for v in self.evidence.values() if v.dim()] if self.program.plated else []
         return max([self.units, *sizes])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from causal_pyro_models.data.coded import codes
 from causal_pyro_models.data.screening import Indistinct
 from causal_pyro_models.errors import warn
 from causal_pyro_models.estimate import Support
@@ -86,12 +87,13 @@ def _matters(group: Indistinct, do: Collection[str], changed: Collection[str]) -
 def _spread(model: StructuralCausalModel, world: Draws, units: int) -> dict[str, Tensor]:
     """Values of some draws of units, ``(units, *event)``, the same in every call."""
     events = {name: kind.event_shape for name, kind in model.variables.items()}
-    shape = torch.broadcast_shapes(*(world[name].shape[: world[name].dim() - len(e)] for name, e in events.items()))
+    values = {name: codes(world[name]) for name in events}
+    shape = torch.broadcast_shapes(*(v.shape[: v.dim() - len(events[n])] for n, v in values.items()))
     total = shape.numel()
     index = torch.arange(total) if total <= units else (_places(units) * total).long()
     found = {}
     for name, event in events.items():
-        value = world[name].expand(*shape, *event).reshape(total, *event)
+        value = values[name].expand(*shape, *event).reshape(total, *event)
         found[name] = value[index.to(value.device)]
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime
 from os import PathLike
 from typing import Any
 
@@ -142,6 +143,8 @@ def described(part: Any) -> Any:
     """
     if part is None or isinstance(part, bool | int | float | str):
         return part
+    if isinstance(part, datetime):
+        return {"datetime": part.isoformat()}
     if isinstance(part, list | tuple):
         return [described(item) for item in part]
     if isinstance(part, Mapping):
@@ -174,6 +177,8 @@ def restored(description: Any) -> Any:
         return description
     if "items" in description:
         return {restored(key): restored(value) for key, value in description["items"]}
+    if "datetime" in description:
+        return datetime.fromisoformat(description["datetime"])
     if "class" in description:
         return CLASSES[description["class"]]
     kind, settings = KINDS[description["kind"]], description["settings"]
@@ -183,7 +188,11 @@ def restored(description: Any) -> Any:
     if labels == []:
         raise ModelError(f"{kind.__name__} has no labels")
     built = {name: restored(value) for name, value in settings.items() if name != "labels"}
-    return kind(**built) if labels is None else kind(**built, labels=tuple(labels))
+    return kind(**built) if labels is None else kind(**built, labels=tuple(map(_label, labels)))
+
+
+def _label(description: Any) -> Any:
+    return restored(description) if isinstance(description, dict) else description
 
 
 def _settings(kind: type) -> list[str]:

@@ -13,10 +13,12 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values, encode
+from causal_pyro_models.data.coded import codes
 from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
 from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.checked import check_nodes, check_unconfounded, checked_graph
 from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
@@ -26,7 +28,8 @@ from causal_pyro_models.models.registry import register
 from causal_pyro_models.models.scales import Scales
 from causal_pyro_models.models.stand_in import running
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
-from causal_pyro_models.scm.sites import noise_name, role
+from causal_pyro_models.scm.handlers.policies import reads_first
+from causal_pyro_models.scm.sites import Telling, noise_name, role
 from causal_pyro_models.validation import checked_count
 
 ENCODER = (32, 32)  # widths of the hidden layers that read a hidden cause off the values
@@ -59,6 +62,7 @@ class StructuralCausalModel(nn.Module):
         tensor(-1.8379)
     """
 
+    @isolated
     def __init__(self, graph: GraphLike, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
         graph = checked_graph(graph)
@@ -130,13 +134,14 @@ class StructuralCausalModel(nn.Module):
         if (instead := running(self)) is not self:
             return cast(StructuralCausalModel, instead).forward(held)
         held = held or {}
-        values = {name: confounder(name) for name, confounder in self.confounders.items()}
-        for name in self.graph.topological_order:
-            if name in held:
-                event_dim = len(self.variables[name].event_shape)
-                values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
-            else:
-                values[name] = self._sampled(name, values)
+        with Telling(self.variables):
+            values = {name: confounder(name) for name, confounder in self.confounders.items()}
+            for name in reads_first(self.graph.topological_order, self.graph.parents):
+                if name in held:
+                    event_dim = len(self.variables[name].event_shape)
+                    values[name] = pyro.deterministic(name, held[name], event_dim=event_dim)
+                else:
+                    values[name] = self._sampled(name, values)
         return values
 
     def guide(self, evidence: Values) -> None:
@@ -179,6 +184,7 @@ class StructuralCausalModel(nn.Module):
         """The terms of :meth:`log_prob`: each variable's log density given its parents."""
         check_unconfounded(self.graph, "log_prob")
         self._check_values(values)
+        values = {name: codes(value) for name, value in values.items()}
         found, slope = self._log_densities(self.scaled(values)), self.scales.log_slope
         return {name: density - slope(name, values[name]).to(density) for name, density in found.items()}
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Batch, Values
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.data.variables import Continuous, Count, Ordinal, Positive
 from causal_pyro_models.errors import ModelError
 from causal_pyro_models.models.missing import completed
@@ -133,13 +134,16 @@ def asked(model: StructuralCausalModel, do: Collection[str], outcomes: Collectio
     return [name for name in graph.topological_order if name in reached and name not in do]
 
 
-def nearest(model: StructuralCausalModel, values: Values, do: Collection[str]) -> dict[str, float]:
+def nearest(model: StructuralCausalModel, values: Values, do: Collection[str]) -> dict[str, Label]:
     """The value of the data that is nearest to one that a variable was set to beyond them, to two digits of its spread.
+
+    Of an ordinal variable it is the label of a level.
 
     Args:
         model, values, do: see :func:`outside`.
     """
-    support, found = support_of(model), {}
+    support = support_of(model)
+    found: dict[str, Label] = {}
     scaled = model.scaled({name: values[name] for name in do})
     for name in do if support is not None else ():
         kind = model.variables[name]
@@ -156,6 +160,9 @@ def nearest(model: StructuralCausalModel, values: Values, do: Collection[str]) -
                     ends = torch.stack([end, end + spread])
                     ends = model.scales.unscaled({name: ends.exp() if isinstance(kind, Positive) else ends})[name]
                     shown, further = ends.tolist()
+                    if isinstance(kind, Ordinal):
+                        found[name] = kind.labels[round(shown)]
+                        continue
                     found[name] = round(shown, 1 - math.floor(math.log10(abs(further - shown) or 1.0)))
     return found
 

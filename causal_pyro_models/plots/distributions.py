@@ -15,7 +15,11 @@ from causal_pyro_models.plots.style import (
     INK,
     PALE,
     VERMILLION,
+    indicators,
+    is_labels,
+    label_ticks,
     legend,
+    levels,
     named,
     panels,
     shared,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MAX_LABELS = 20  # that are drawn
 MAX_CODES = 12  # a variable of at most so many whole values is drawn as bars
 
 
@@ -35,7 +40,8 @@ MAX_CODES = 12  # a variable of at most so many whole values is drawn as bars
 def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] = "") -> Figure:
     """The distribution of each variable in data and under a model, a panel each.
 
-    The title of a panel gives the distance of the two distributions, 0 where they are the same, 1 where they do not
+    Labels, and numbers of few whole values, are drawn as bars; of more than 20 labels those that are most common. The
+    title of a panel gives the distance of the two distributions, 0 where they are the same, 1 where they do not
     overlap: Kolmogorov and Smirnov's (KS), the largest difference between the distribution functions, or for bars the
     total variation (TV), the share of units that would have to change places.
 
@@ -48,7 +54,7 @@ def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] =
         The figure.
 
     Raises:
-        DataError: tables without numbers, or without a variable in common.
+        DataError: tables without rows or without a variable in common, or a variable that is labels in one alone.
 
     Example:
         >>> import numpy as np
@@ -62,7 +68,10 @@ def plot_marginals(observed: Any, sampled: Any, units: str | Mapping[str, str] =
     figure, axes = panels(len(names))
     for name, ax in zip(names, axes, strict=True):
         a, b = data[name].to_numpy(), model[name].to_numpy()
-        if _is_discrete(a) and _is_discrete(b):
+        if is_labels(data[name]) or is_labels(model[name]):
+            _label_bars(ax, data[name], model[name])
+            distance = f"TV distance {total_variation(a, b):.2f}"
+        elif _is_discrete(a) and _is_discrete(b):
             _bars(ax, a, b)
             distance = f"TV distance {total_variation(a, b):.2f}"
         else:
@@ -96,6 +105,22 @@ def _histograms(ax: Axes, data: np.ndarray[Any, Any], model: np.ndarray[Any, Any
     ax.set_ylabel("density")
 
 
+def _label_bars(ax: Axes, data: pd.Series, model: pd.Series) -> None:
+    """Shares of labels, the most common ones in their order."""
+    if is_labels(data) != is_labels(model):
+        raise DataError(
+            f"observed and sampled differ in {data.name!r}: labels in one, numbers in the other. Give labels in both."
+        )
+    common = set(data.value_counts().index[:MAX_LABELS])
+    order = {label: i for i, label in enumerate(label for label in levels(data) if label in common)}
+    a, b = (column.map(order).astype(float).fillna(-1.0).to_numpy() for column in (data, model))
+    for values, label, colour, shift in ((a, "data", PALE, -0.2), (b, "model", BLUE, 0.2)):
+        heights = [(values == code).mean() for code in order.values()]
+        ax.bar(np.arange(len(order)) + shift, heights, 0.4, color=colour, label=label)
+    label_ticks(ax, list(order))
+    ax.set_ylabel("probability")
+
+
 def _bars(ax: Axes, data: np.ndarray[Any, Any], model: np.ndarray[Any, Any]) -> None:
     codes = np.unique(np.concatenate([data, model]))
     for values, label, colour, shift in ((data, "data", PALE, -0.2), (model, "model", BLUE, 0.2)):
@@ -109,7 +134,8 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
     """What interventions were predicted to do to the mean of each variable, beside what they did.
 
     A panel for each intervention. Means are shown as shifts from the baseline, in its standard deviations, so that
-    variables of any scale share an axis; bars are 95% confidence intervals of the measured means.
+    variables of any scale share an axis; bars are 95% confidence intervals of the measured means. Of labels the mean is
+    the share of each.
 
     Args:
         predicted: by the name of the intervention, samples of the model under it.
@@ -120,7 +146,7 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
         The figure.
 
     Raises:
-        DataError: tables without numbers or without a variable in common, or a constant variable in the baseline.
+        DataError: tables without rows or without a variable in common, or a constant variable in the baseline.
         UnknownVariableError: an intervention that was predicted and not measured.
 
     Example:
@@ -130,7 +156,8 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
         >>> plot_interventions({"drug": tables[1]}, {"drug": tables[2]}, tables[0]).axes[0].get_title()
         'drug'
     """
-    before = table(baseline, "baseline")
+    labels = table(baseline, "baseline")
+    before = indicators(labels, labels)
     for what, tables in (("predicted", predicted), ("measured", measured)):
         if not isinstance(tables, Mapping):
             raise DataError(f"{what} must be a dict from intervention to a table, got {type(tables).__name__}.")
@@ -145,11 +172,17 @@ def plot_interventions(predicted: Mapping[str, Any], measured: Mapping[str, Any]
     for name, samples in predicted.items():
         if name not in measured:
             raise unknown_variable(name, measured, "measured intervention")
-        pairs[name] = table(samples, f"predicted[{name!r}]"), table(measured[name], f"measured[{name!r}]")
+        frames = {}
+        for what, values in ((f"predicted[{name!r}]", samples), (f"measured[{name!r}]", measured[name])):
+            given = table(values, what)
+            both = shared(labels, given, f"baseline and {what}")
+            frames[what] = indicators(given[both], labels)
+            names = [column for column in names if column in frames[what]]
+        pairs[name] = tuple(frames.values())
         if len(pairs[name][1]) < 2:
             raise DataError(f"measured[{name!r}] has a single row, so its mean has no error: give 2 or more.")
-        for what, frame in zip((f"predicted[{name!r}]", f"measured[{name!r}]"), pairs[name], strict=True):
-            names = shared(before[names], frame, f"baseline and {what}")
+    if not names:
+        raise DataError("the tables share no variable that is in all of them.")
     figure, axes = panels(len(pairs), width=2.1, height=0.9 + 0.19 * len(names), columns=5)
     for i, ((title, (model, data)), ax) in enumerate(zip(pairs.items(), axes, strict=True)):
         _shifts(ax, before, model, data, names)

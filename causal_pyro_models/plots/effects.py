@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 
+from causal_pyro_models.data.coded import codes, has_mean
+from causal_pyro_models.data.variables import Labelled
 from causal_pyro_models.errors import DataError, QueryError, unknown_variable
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.inference.draws import Draws, Worlds
@@ -18,6 +21,7 @@ from causal_pyro_models.plots.style import (
     INK,
     MARKERS,
     expect,
+    label_ticks,
     legend,
     named,
     new_axes,
@@ -41,6 +45,9 @@ def plot_counterfactual(
     unit_names: Sequence[str] | None = None,
 ) -> Figure:
     """What single units were, and what they would have been: a panel for each site, a row for each unit.
+
+    Of a site that is a number the mean is drawn with its interval; of one with other labels the probability of each, as
+    bars that fill the height of a row where it is 1.
 
     Args:
         worlds: from :func:`worlds`.
@@ -86,6 +93,9 @@ def plot_counterfactual(
     for i, (name, ax) in enumerate(zip(names, axes, strict=True)):
         for row, u in enumerate(shown):
             ax.axhspan(row - 0.5, row + 0.5, color="#F4F4F4" if row % 2 else "white", zorder=0)
+            if not has_mean(was.kinds.get(name)):
+                _class_bars(ax, {factual: was, **{world: worlds[world] for world in others}}, name, u, row)
+                continue
             label = factual if row == 0 else None
             ax.plot(
                 _middle(was, name, u), row, marker="x", markersize=6, color=INK, linestyle="", label=label, zorder=4
@@ -96,6 +106,10 @@ def plot_counterfactual(
         ax.set_ylim(len(shown) - 0.5, -0.5)
         ax.set_xlabel(named(name, units))
         ax.margins(x=0.12)
+        if isinstance(kind := was.kinds.get(name), Labelled) and not has_mean(kind):
+            label_ticks(ax, kind.labels)
+            ax.set_xlabel(f"probability of {name}")
+            continue
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3, steps=[1, 2, 2.5, 5, 10]))
     figure.set_figwidth(figure.get_figwidth() + 0.06 * max(map(len, called)))
     legend(figure, axes[0])
@@ -128,6 +142,28 @@ def _check_shown(draws: Draws, names: Sequence[str], shown: Sequence[int]) -> No
             raise DataError(f"units {bad} are not there: {name!r} has units 0 to {draws[name].shape[-1] - 1}.")
 
 
+def _class_bars(ax: Axes, worlds: Mapping[str, Draws], name: str, unit: int, row: int) -> None:
+    """The probability of each class in each world, the factual one, the first, as an outline around the others."""
+    width = 0.8 / max(1, len(worlds) - 1)
+    for j, (world, draws) in enumerate(worlds.items()):
+        shares = _shares(draws, name, unit)
+        style: Any = {"color": CYCLE[(j - 1) % len(CYCLE)], "width": 0.9 * width, "zorder": 2}
+        if j == 0:
+            style = {"facecolor": "none", "edgecolor": INK, "width": 0.9, "zorder": 3}
+        shift = width * (j - 0.5) - 0.4 if j else 0.0
+        ax.bar(np.arange(len(shares)) + shift, -0.9 * shares, bottom=row + 0.45, label=None if row else world, **style)
+
+
+def _shares(draws: Draws, name: str, unit: int) -> np.ndarray[Any, Any]:
+    """The probability of each class of a unit."""
+    draws = draws.parts[0] if draws.parts else draws
+    value, kind = codes(draws.sites[name])[..., unit], draws.kinds[name]
+    weight = draws.shares()
+    weight = weight[:, unit] if weight.dim() > 1 and weight.shape[1] > 1 else weight.reshape(-1)
+    hot = value.reshape(-1, 1) == torch.arange(len(cast(Labelled, kind).labels), device=value.device)
+    return (weight[:, None] * hot).sum(0).double().cpu().numpy()
+
+
 def _middle(draws: Draws, name: str, unit: int) -> float:
     return float(draws[name][unit] if draws.num_draws is None else draws.mean(name)[unit])
 
@@ -149,7 +185,8 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
     """A dose-response curve with its pointwise intervals.
 
     Args:
-        estimate: from :func:`dose_response`, or any with a numeric label for each value.
+        estimate: from :func:`dose_response`, or any with a label for each value; those that are no numbers are drawn
+            side by side.
         outcome: what the curve is the mean of, for the axis.
         ax: where to draw; None for a new figure.
 
@@ -157,7 +194,7 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         The axes.
 
     Raises:
-        QueryError: something else than an estimate, or one without a grid of numbers.
+        QueryError: something else than an estimate, or one without a grid.
 
     Example:
         >>> import torch
@@ -168,16 +205,25 @@ def plot_dose_response(estimate: Estimate, outcome: str, ax: Axes | None = None)
         'mean of Y (mg)'
     """
     expect(estimate, Estimate, "dose_response(model, {treatment: grid}, outcome)")
-    if estimate.over is None or not all(isinstance(x, int | float) for x in estimate.labels):
-        raise QueryError(f"a dose-response curve needs a grid of numbers, and {estimate.name!r} has {estimate.labels}.")
-    order = np.argsort(estimate.labels)
-    grid = np.asarray(estimate.labels, dtype=float)[order]
+    if estimate.over is None or not estimate.labels:
+        raise QueryError(
+            f"a dose-response curve needs a grid of numbers or labels, and {estimate.name!r} has {estimate.labels}."
+        )
+    numeric = all(isinstance(x, int | float) for x in estimate.labels)
+    places = np.asarray(estimate.labels if numeric else range(len(estimate.labels)), dtype=float)
+    order = np.argsort(places)
+    grid = places[order]
     value, low, high = (t.detach().cpu().numpy()[order] for t in (estimate.value, *estimate.interval))
     ax = new_axes(ax)
     doubt = "" if estimate.doubt.complete else f" of the {' and '.join(estimate.doubt.sources)} alone"
     held = f"{100 * estimate.level:g}% interval{doubt}"
-    ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=held)
-    ax.plot(grid, value, color=BLUE, marker="o" if len(grid) <= 30 else "", markersize=3.5, linewidth=1.5, label="mean")
+    if numeric:
+        ax.fill_between(grid, low, high, color=BLUE, alpha=0.22, linewidth=0, label=held)
+    else:
+        ax.vlines(grid, low, high, color=BLUE, linewidth=1.4, label=held)
+        label_ticks(ax, estimate.labels)
+    marker, line = "o" if len(grid) <= 30 else "", "-" if numeric else ""
+    ax.plot(grid, value, color=BLUE, marker=marker, markersize=3.5, linewidth=1.5, linestyle=line, label="mean")
     if estimate.bounds is not None:
         for bound, label in zip(estimate.bounds, ("bounds over couplings", None), strict=True):
             ax.plot(grid, bound.detach().cpu().numpy()[order], color=GREY, linestyle="--", linewidth=1.0, label=label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -24,6 +24,8 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", 
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "D", "^", "v", "P")
 INK, GREY, PALE = "#333333", "#8A8A8A", "#D0D0D0"
+
+LONGEST, ABREAST = 20, 24  # characters of a label, and of all labels side by side, that are shown
 
 STYLE: Any = {
     "font.size": 9,
@@ -119,10 +121,10 @@ def as_column(values: Any, what: str, name: object) -> np.ndarray[Any, Any]:
 
 
 def table(values: Any, what: str) -> pd.DataFrame:
-    """Numeric columns from a DataFrame, :class:`Draws` or a dict of arrays.
+    """Columns of numbers, as floats, and of labels, from a DataFrame, :class:`Draws` or a dict of arrays.
 
     Raises:
-        DataError: something else, no rows, or columns that are not finite numbers.
+        DataError: something else, no rows, or columns that are neither finite numbers nor labels.
     """
     import pandas as pd
 
@@ -137,12 +139,50 @@ def table(values: Any, what: str) -> pd.DataFrame:
         raise DataError(f"{what} must be a DataFrame, Draws or a dict of arrays, got {type(values).__name__}.")
     if complexes := list(values.select_dtypes("complexfloating")):
         raise DataError(f"{what} has complex numbers in {complexes}: give real and imaginary part a column each.")
-    frame = values.select_dtypes(["number", "bool"])
-    if frame.empty:
-        raise DataError(f"{what} has no rows of numbers to plot, only {list(values.columns)} with {len(values)} rows.")
-    if bad := [str(name) for name in frame if not np.isfinite(frame[name].to_numpy(dtype=float)).all()]:
+    numbers = values.select_dtypes(["number", "bool"])
+    if values.empty:
+        raise DataError(f"{what} has no rows to plot, only {list(values.columns)} with {len(values)} rows.")
+    bad = [str(name) for name in numbers if not np.isfinite(numbers[name].to_numpy(dtype=float)).all()]
+    if bad := [*bad, *(str(name) for name in values if name not in numbers and values[name].isna().any())]:
         raise DataError(f"{what} has values that are NaN or infinite in {bad}: drop those rows.")
-    return frame.astype(float)
+    return values.astype(dict.fromkeys(numbers, float))
+
+
+def is_labels(column: pd.Series) -> bool:
+    """Whether a column of :func:`table` holds labels rather than numbers."""
+    return bool(column.dtype != float)
+
+
+def levels(column: pd.Series) -> list[Any]:
+    """The labels of a column, in their order where they are declared."""
+    declared = getattr(getattr(column, "cat", None), "categories", None)
+    found = list(column.unique()) if declared is None else list(declared)
+    return found if declared is not None else sorted(found, key=lambda label: (str(type(label)), label))
+
+
+def label_ticks(ax: Axes, labels: Sequence[Any], places: Sequence[float] | None = None) -> None:
+    """Name places along the x axis by labels, upright where they would not fit side by side."""
+    texts = [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in map(str, labels)]
+    upright = sum(len(text) + 2 for text in texts) > ABREAST
+    ax.set_xticks(range(len(texts)) if places is None else places, texts, rotation=90 if upright else 0)
+
+
+def indicators(frame: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as they are, and in the place of labels which rows have each that there is in another table.
+
+    Of two labels the second stands for both.
+    """
+    import pandas as pd
+
+    columns = {}
+    for name in frame.columns.intersection(like.columns, sort=False):
+        if not is_labels(like[name]):
+            columns[name] = frame[name]
+            continue
+        known = levels(like[name])
+        for label in known[1:] if len(known) == 2 else known:
+            columns[f"{name} = {label}"] = (frame[name] == label).astype(float)
+    return pd.DataFrame(columns)
 
 
 def shared(first: pd.DataFrame, second: pd.DataFrame, names: str) -> list[str]:

@@ -3,7 +3,7 @@
 What holds of any one program belongs here; families that learn belong in ``models``, the verbs in ``inference``.
 """
 
-from causal_pyro_models.scm.handlers import exogenize, intervene, potential
+from causal_pyro_models.scm.handlers import exogenize, intervene, policy, potential
 from causal_pyro_models.scm.mechanisms import (
     JointNoise,
     Mechanism,
@@ -24,6 +24,7 @@ __all__ = [
     "exogenize",
     "intervene",
     "mechanism",
+    "policy",
     "potential",
     "quantile",
     "standard",

@@ -1,6 +1,8 @@
 """What a sample site is to this package: its role, its support, the type of its values; and models under handlers."""
 
-from collections.abc import Callable, Iterable
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pyro.distributions as dist
 import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_factor, site_is_subsample
-from torch import nn
+from torch import distributions as td, nn
 from torch.distributions import constraints
 
 from causal_pyro_models.errors import ModelError, UnknownVariableError, unknown_variable
@@ -100,6 +102,42 @@ _SUPPORTS = {
 }
 
 
+def support_of_family(fn: Any) -> Any:
+    """The values that the laws of a family take, whatever their parameters: bounds that are parameters fall away.
+
+    What is fixed stays: whole numbers, a bound at zero, the number of classes, the form of a vector.
+
+    Example:
+        >>> from causal_pyro_models.scm.sites import describe_support
+        >>> describe_support(support_of_family(dist.Binomial(10, torch.tensor(0.5))))
+        'whole numbers from 0'
+        >>> bool(support_of_family(dist.Uniform(0.0, 1.0)).check(torch.tensor(2.0)))
+        True
+    """
+    law, support, wrappers = fn, fn.support, []
+    while not isinstance(law, td.TransformedDistribution) and hasattr(law, "base_dist"):
+        law = law.base_dist
+    if isinstance(law, td.MixtureSameFamily):
+        law = law.component_distribution
+    while hasattr(support, "base_constraint"):
+        wrappers.append(support)
+        support = support.base_constraint
+    if not isinstance(support, constraints.multinomial):
+        support = copy.copy(support)
+        for end, beyond in (
+            ("lower_bound", 0.0 if isinstance(law, td.Pareto) else -math.inf),
+            ("upper_bound", math.inf),
+        ):
+            bound = getattr(support, end, None)
+            if isinstance(bound, torch.Tensor) or (bound is not None and isinstance(law, td.Uniform)):
+                setattr(support, end, beyond)
+    for wrapper in reversed(wrappers):
+        wrapper = copy.copy(wrapper)
+        wrapper.base_constraint = support
+        support = wrapper
+    return support
+
+
 def describe_support(support: Any) -> str:
     """A support in words; bounds that differ from unit to unit are left out."""
     if inner := getattr(support, "base_constraint", None):
@@ -109,7 +147,8 @@ def describe_support(support: Any) -> str:
     if any(isinstance(bound, torch.Tensor) and bound.numel() > 1 for bound in (low, high)):
         return f"{kind} within bounds that depend on other sites or units"
     after = "over" if isinstance(support, constraints.greater_than) else "from"
-    ends = [f"{word} {float(end):g}" for word, end in ((after, low), ("to", high)) if end is not None]
+    bounds = [(word, float(end)) for word, end in ((after, low), ("to", high)) if end is not None]
+    ends = [f"{word} {end:g}" for word, end in bounds if math.isfinite(end)]
     name = type(support).__name__.lstrip("_")
     return " ".join([kind, *ends]) if ends else _SUPPORTS.get(name, name)
 
@@ -148,6 +187,22 @@ def check_callable(model: Any) -> None:
         raise ModelError(f"a model is a callable with Pyro primitives inside, got {type(model).__name__}.")
 
 
+class Telling(Messenger):
+    """Says at each site of some variables what kind of variable it is, for the handlers around it.
+
+    Args:
+        variables: the kinds, by the name of the site.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.variables = variables
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.variables:
+            msg["infer"] = {**msg["infer"], "variable": self.variables[msg["name"]]}
+
+
 class Handled(nn.Module):
     """A model under a handler: still a model, and still a module with the parameters of the model inside."""
 
@@ -156,6 +211,14 @@ class Handled(nn.Module):
         check_callable(model)
         self.model = model
         self.handler = handler
+
+    def around(self, model: Model) -> "Handled":
+        """The same handler around another model."""
+        twin = copy.copy(self)
+        twin.__dict__["_modules"] = {name: module for name, module in self._modules.items() if name != "model"}
+        twin.__dict__.pop("model", None)
+        twin.model = model
+        return twin
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with self.handler():

@@ -16,6 +16,7 @@ from torch import nn
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.data.regimes import Intervened, Pairs
 from causal_pyro_models.errors import DataError, FitError, QueryError
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.networks.preparation import Preparation
 from causal_pyro_models.models.structural import StructuralCausalModel
 from causal_pyro_models.models.support import remember
@@ -34,6 +35,7 @@ MIN_ROWS = 20
 LABEL = "fit"
 
 
+@isolated
 def fit(
     model: Trainable,
     data: Any,

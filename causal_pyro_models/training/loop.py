@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from causal_pyro_models.data.batches import Batch
 from causal_pyro_models.errors import FitError
+from causal_pyro_models.isolation import let_others
 from causal_pyro_models.training.callbacks import Callback
 from causal_pyro_models.training.checkpoints import Checkpoint, Snapshot
 
@@ -215,6 +216,7 @@ class Loop:
             with tqdm(total=self.steps, initial=self.step, desc=self.label, unit="step", disable=hidden) as bar:
                 while not self._finished():
                     self._advance()
+                    let_others()
                     bar.update()
                     if self._validated():
                         bar.set_postfix(self._shown(), refresh=False)

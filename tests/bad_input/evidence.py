@@ -6,7 +6,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 
-from causal_pyro_models import abduct, counterfactual, intervene, potential, worlds
+from causal_pyro_models import abduct, counterfactual, intervene, potential, soft, worlds
 from causal_pyro_models.errors import AbductionError, EvidenceError, UnknownVariableError
 from tests.bad_input.case import Bad
 from tests.bad_input.programs import bounded, linear, mixed, one, plated
@@ -63,7 +63,8 @@ UNREADABLE = {
     "a string": ("high", ("'high'", "numbers")),
     "strings": (["a", "b"], ("numbers",)),
     "None": (None, ("None", "numbers")),
-    "None among numbers": ([1.0, None], ("numbers",)),
+    "None among words": (["a", None], ("numbers",)),
+    "NaN in a tensor": (torch.tensor([1.0, nan]), ("NaN", "not in tensors")),
     "an object array": (np.array([1.0, "b"], dtype=object), ("numbers",)),
     "a nested ragged list": ([[1.0], [1.0, 2.0]], ("numbers",)),
     "complex numbers": ([1.0 + 2.0j], ("numbers", "complex")),
@@ -100,7 +101,14 @@ WRONG = {
     "evidence on a number": ({1: 1.0}, UnknownVariableError, ("1", "The sites are")),
     "evidence on noise": ({"U_X": 1.0}, UnknownVariableError, ("'U_X'", "noise of 'X'", "name 'X'")),
     "evidence on a variable and its noise": ({"X": 1.0, "U_X": 1.0}, UnknownVariableError, ("'U_X'", "noise")),
-    "evidence on a deterministic site": ({"D": 1.0}, EvidenceError, ("'D'", "deterministic", "computed from")),
+    "evidence on a deterministic site": (
+        {"X": 1.0, "D": 2.0},
+        EvidenceError,
+        ("'D'", "deterministic", "computed from", "soft(value, scale)"),
+    ),
+    "soft evidence on an unknown site": ({"Q": soft(1.0, 1.0)}, UnknownVariableError, ("'Q'", "The sites are")),
+    "soft evidence that is no number": ({"X": soft("high", 1.0)}, EvidenceError, ("'X", "numbers")),
+    "soft evidence of another shape": ({"X": soft([[1.0]], 1.0)}, EvidenceError, ("'X", "(1, 1)", "(units)")),
     "evidence as None": (None, EvidenceError, ("dict", "NoneType", "{}")),
     "evidence as a number": (3.0, EvidenceError, ("dict", "float")),
     "evidence as a list": ([1.0, 2.0], EvidenceError, ("dict", "list")),
@@ -143,7 +151,7 @@ WRONG = {
         ("('X', 'a')", "The sites are"),
     ),
     "a frame with a column of objects": (
-        pd.DataFrame({"X": pd.Series([1.0, 2.0], dtype=object)}),
+        pd.DataFrame({"X": pd.Series([1.0, "2"], dtype=object)}),
         EvidenceError,
         ("'X'", "numbers", "dtype=object"),
     ),

@@ -82,13 +82,32 @@ def scale_of_parent():
 
 
 def branches():
-    x = pyro.sample("X", dist.Normal(0.0, 1.0))
-    pyro.sample("Y", dist.Normal(1.0 if x > 0 else 0.0, 1.0))
+    with pyro.plate("rows", 2):
+        x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        pyro.sample("Y", dist.Normal(1.0 if x > 0 else 0.0, 1.0))
 
 
 def to_number():
+    with pyro.plate("rows", 2):
+        x = pyro.sample("X", dist.Normal(0.0, 1.0))
+        pyro.sample("Y", dist.Normal(float(x), 1.0))
+
+
+def two_families():
     x = pyro.sample("X", dist.Normal(0.0, 1.0))
-    pyro.sample("Y", dist.Normal(float(x), 1.0))
+    pyro.sample("Y", dist.Normal(0.0, 1.0) if x > 0 else dist.Exponential(1.0))
+
+
+def in_one_branch():
+    x = pyro.sample("X", dist.Normal(0.0, 1.0))
+    if x > 0:
+        pyro.sample("Y", dist.Normal(0.0, 1.0))
+    pyro.sample("Z", dist.Normal(x, 1.0))
+
+
+def dropout():
+    x = pyro.sample("X", dist.Normal(0.0, 1.0))
+    pyro.sample("Y", dist.Normal(torch.nn.functional.dropout(x + 1.0, 0.5), 1.0))
 
 
 def no_event():
@@ -188,13 +207,16 @@ CLASHES = [
 BATCHED = [
     Bad(f"{what}, {where}", ModelError, says, lambda model=model, run=run: run(model))
     for what, (model, says) in {
-        "a branch on a random value": (branches, ("after site 'X'", "torch.where")),
-        "a random value as a number": (to_number, ("after site 'X'", "torch.where")),
+        "a branch on the values of a plate": (branches, ("after site 'X'", "torch.where")),
+        "the values of a plate as a number": (to_number, ("after site 'X'", "torch.where")),
+        "two families in two branches": (two_families, ("'Y'", "Exponential", "broadcast")),
+        "a site in one branch alone": (in_one_branch, ("'Y'", "some of these runs", "'Z'")),
+        "dropout in training mode": (dropout, ("'Y'", "pyro.sample", "eval")),
         "a vector without an event": (no_event, ("site X", "to_event")),
     }.items()
     for where, run in {
-        "in a sample": lambda model: sample(model, 2),
-        "in a counterfactual": lambda model: counterfactual(model, {"X": [1.0, 2.0]}, {}, num_samples=5),
+        "in a sample": lambda model: sample(model, 20),
+        "in a counterfactual": lambda model: counterfactual(model, {"X": [1.0, -2.0]}, {}, num_samples=5),
     }.items()
 ]
 

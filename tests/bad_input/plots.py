@@ -59,7 +59,7 @@ CASES = [
     Bad("data of one number", DataError, ("observed", "'X'", "1.0"), lambda: plot_marginals({"X": 1.0}, ROWS)),
     Bad("data in a matrix", DataError, ("observed", "'X'"), lambda: plot_marginals({"X": np.zeros((3, 2))}, ROWS)),
     Bad("data in a ragged list", DataError, ("observed", "'X'"), lambda: plot_marginals({"X": [[0.0], [0.0, 1.0]]}, ROWS)),
-    Bad("data in words", DataError, ("observed", "numbers", "['X']"), lambda: plot_marginals({"X": ["a", "b"]}, ROWS)),
+    Bad("data in words", DataError, ("observed", "labels", "numbers", "'X'"), lambda: plot_marginals({"X": ["a", "b"]}, ROWS)),
     Bad("data of complex numbers", DataError, ("observed", "complex", "['X']"), lambda: plot_marginals({"X": [1j, 2.0]}, ROWS)),
     Bad("data of other variables", DataError, ("share no variable", "['X']", "['Y']"), lambda: plot_marginals(ROWS, {"Y": [0.0, 1.0]})),
     Bad("units of measurement that are None", QueryError, ("units", "None"), lambda: plot_marginals(ROWS, ROWS, units=None)),

@@ -4,6 +4,7 @@ import collections
 import pathlib
 import tempfile
 import types
+from datetime import datetime
 
 import networkx as nx
 import numpy as np
@@ -181,6 +182,9 @@ LEARNED = [
     Good("no hidden layer", lambda: fit(CausalFlow(XY, {"X": Continuous(), "Y": Continuous()}, LocationScale(), hidden=()), {"X": np.linspace(0, 1, 40), "Y": np.sin(np.arange(40.0))}, steps=3, seed=0, progress=False), lambda result: result.steps == 3),
     Good("columns that the graph does not have", lambda: fit(CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}, hidden=(4,)), {"X": list(range(40)), "name": ["a"] * 40}, steps=2, seed=0, device=torch.device("cpu"), progress=False), lambda result: result.steps == 2),
     Good("numbers of mixed types as objects", lambda: CausalFlow(CausalGraph(["X"], []), {"X": Continuous()}).encode({"X": np.array([1, 2.5, True], dtype=object)}).values["X"], gives(1.0, 2.5, 1.0)),
+    Good("a frame with a column of objects that are numbers", lambda: abduct(linear, pd.DataFrame({"X": pd.Series([1.0, 2], dtype=object), "Y": [0.0, 1.0]}))["U_X"], gives(1.0, 2.0)),
+    Good("None among numbers as missing evidence", lambda: abduct(linear, {"X": [1.0, None], "Y": 0.0}, num_samples=3, seed=0), lambda noise: noise["U_Y"].shape == (3, 2)),
+    Good("labels that are datetimes, in a file", lambda: round_trip(CausalFlow(XY, {"X": Binary((pd.Timestamp("2024-01-01"), np.datetime64("2024-04-01"))), "Y": Continuous()})), lambda model: model.variables["X"] == Binary((datetime(2024, 1, 1), datetime(2024, 4, 1)))),
     Good("truth values as a kind", lambda: infer_variables(pd.DataFrame({"X": [True, False]})), lambda kinds: kinds == {"X": Binary((False, True))}),
     Good("a law without an intervention", lambda: float(linear_zoo.chain().law(None).variance("X")), lambda variance: variance > 0.0),
     Good("the probability of anything", lambda: discrete.chain().probability({}), lambda probability: probability == 1.0),

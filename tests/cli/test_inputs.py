@@ -144,13 +144,13 @@ KINDS = {"X": Continuous(), "B": Binary((False, True)), "C": Categorical(3, ("a"
         ("X = -1e-3", -0.001),
         ("B=True", 1),
         ("B=0", 0),
-        ("C=b=c", 1),
-        ("C=2", 2),
+        ("C=b=c", "b=c"),
+        ("C=2", "2"),
         ("N=1.0", 1),
         ("N=0", 0),
     ],
 )
-def test_values_are_read_on_the_scale_of_the_model(text, want):
+def test_values_are_read_as_they_stand_in_the_table(text, want):
     outcome = "N" if text.startswith("X") else "X"
     (value,) = asked([text], None, [outcome], KINDS).do.values()
     assert value == want

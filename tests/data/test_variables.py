@@ -1,5 +1,7 @@
 """Variables: data become values, or an error that names the column and the mend."""
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -92,9 +94,13 @@ def test_inference_of_kinds():
         "one_two": Binary((1, 2)),
         "text": Categorical(3, ("u", "v", "w")),
         "level": Ordinal(3, ("lo", "hi", "top")),
-        "small": Categorical(3, (1, 2, 3)),
+        "small": Count(),
     }
-    assert infer_variables(pd.DataFrame({"count": range(30)})) == {"count": Continuous()}
+    for count in (3, 10, 11, 30):  # whatever the number of levels
+        assert infer_variables(pd.DataFrame({"count": range(count)})) == {"count": Count()}
+    assert infer_variables(pd.DataFrame({"below": [-1, 0, 1]})) == {"below": Continuous()}
+    assert infer_variables(pd.DataFrame({"gaps": [1.0, np.nan, 3.0, 2.0]})) == {"gaps": Count()}
+    assert infer_variables(pd.DataFrame({"no_gaps": [1.0, 3.0, 2.0]})) == {"no_gaps": Continuous()}
     as_values(frame, infer_variables(frame))
 
 
@@ -104,6 +110,36 @@ def test_inference_of_kinds():
 def test_inference_refuses_what_cannot_be_a_variable(column, message):
     with pytest.raises(DataError, match=message):
         infer_variables(pd.DataFrame({"x": column}))
+
+
+def test_kinds_are_printed_and_overridden_in_one_place():
+    frame = pd.DataFrame(
+        {"g": [3, 1, 2], "when": pd.to_datetime(["2024-01-01", "2024-04-01", "2024-01-01"]), "y": [1.5, 2.0, 0.5]}
+    )
+    with pytest.raises(DataError, match=r"'when' has type datetime64.*kinds=\{'when': Ordinal\}"):
+        infer_variables(frame)
+    kinds = infer_variables(frame, kinds={"g": Categorical, "when": Binary, "y": Positive()})
+    days = (datetime(2024, 1, 1), datetime(2024, 4, 1))
+    assert kinds == {"g": Categorical(3, (1, 2, 3)), "when": Binary(days), "y": Positive()}
+    assert repr(kinds).splitlines()[0].split("  ")[0] == "g" and repr(kinds).splitlines()[0].endswith("  as given")
+    assert as_values(frame, kinds)["when"].tolist() == [0.0, 1.0, 0.0]
+    assert kinds["when"].decode(torch.tensor([1.0])).tolist() == [days[1]]
+    told = repr(infer_variables(frame[["g", "y"]])).splitlines()
+    assert told == ["g  Count()            whole numbers from 0 up", "y  Continuous(dim=1)  numbers with a fraction"]
+    with pytest.raises(UnknownVariableError, match=r"'G'.*Did you mean 'g'"):
+        infer_variables(frame, kinds={"G": Categorical})
+    with pytest.raises(ModelError, match="'g'"):
+        infer_variables(frame, kinds={"g": "nominal"})
+
+
+def test_tensors_hold_codes_and_all_else_labels():
+    kinds = {"arm": Categorical(3, ("c", "a", "b")), "flag": Binary((2, 1))}
+    by_label = as_values({"arm": ["a", "b", "c"], "flag": np.array([1, 2, 1])}, kinds)
+    by_code = as_values({"arm": torch.tensor([1, 2, 0]), "flag": torch.tensor([1.0, 0.0, 1.0])}, kinds)
+    for name in kinds:
+        assert torch.equal(by_label[name], by_code[name])
+    with pytest.raises(DataError, match="indices 0 to 2"):
+        as_values({"arm": torch.tensor([3])}, {"arm": kinds["arm"]})
 
 
 def test_dates_are_refused():
@@ -189,12 +225,11 @@ def test_polars_and_pandas_are_read_alike():
         "real": Continuous(),
         "flag": Binary((False, True)),
         "text": Categorical(3, ("u", "v", "w")),
-        "small": Categorical(3, (1, 2, 3)),
+        "small": Count(),
         "few": Binary((1, 2)),
         "level": Ordinal(3, ("lo", "hi", "top")),
         "kind": Binary(("p", "q")),
     }
-    del columns["few"]  # which pandas reads as real numbers
     assert infer_variables(pd.DataFrame(columns)) == {name: kinds[name] for name in columns}
     values = as_values(frame, {"pair": Continuous(2), "level": kinds["level"]})
     assert values["pair"].tolist() == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]

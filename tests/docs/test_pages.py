@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["extending.md", "intervals.md"]
+PAGES = [
+    "broadcasting.md",
+    "extending.md",
+    "gradients.md",
+    "intervals.md",
+    "labels.md",
+    "posteriors.md",
+    "threads.md",
+    "time.md",
+]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

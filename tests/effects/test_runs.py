@@ -1,6 +1,7 @@
 """How often a verb runs a model: the cost of an answer, as a count.
 
-A model is inspected once and run once for each world that is asked about. Abduction runs it once; again, with draws,
+A model is inspected once and run once for each world that is asked about; one that the library has not met is first
+looked at, once, in the runs of ``test_a_new_model_is_looked_at_once``. Abduction runs it once; again, with draws,
 where the first run shows that the evidence does not determine the noise; and with a method once more to read off what
 the evidence bears on, and once for the proposal. What seems not to matter is probed in 13 runs of one draw.
 """
@@ -35,6 +36,8 @@ from causal_pyro_models import (
     sbc,
     worlds,
 )
+from causal_pyro_models.inference.program import inspect_model
+from causal_pyro_models.inference.replay import ROUNDS
 from causal_pyro_models.inference.states import MIXTURES
 
 ARMS = {"X": (0.0, 1.0)}
@@ -92,9 +95,22 @@ BINARY = {"risk_ratio", "odds_ratio", "pn", "ps", "pns"}
 
 
 def runs(model, ask):
+    """How often a verb runs a model that the library has met."""
     counted = Counted(model)
+    inspect_model(counted)
+    before = counted.runs
     ask(counted)
-    return counted.runs
+    return counted.runs - before
+
+
+@pytest.mark.parametrize("model", [discrete, linear])
+def test_a_new_model_is_looked_at_once(model):
+    """One run tells its sites; rounds of one for two units and two draws, and two replays, whether it broadcasts."""
+    counted = Counted(model)
+    sample(counted, 5)
+    assert counted.runs == 1 + 3 * ROUNDS + 1
+    ate(counted, ARMS, "Y", num_samples=500, seed=0)
+    assert counted.runs == 1 + 3 * ROUNDS + 1 + (1 + 1 + 2)
 
 
 @pytest.mark.parametrize("name", [name for name in VERBS if name != "att"])

@@ -40,6 +40,7 @@ from causal_pyro_models import (
     risk_ratio,
     sample,
     sbc,
+    with_posterior,
     worlds,
 )
 from causal_pyro_models.errors import ModelError
@@ -64,6 +65,13 @@ def model():
 def continuous():
     z = pyro.sample("Z", dist.Normal(0.0, 1.0))
     pyro.sample("X", dist.Normal(z, 1.0))
+
+
+def shared(unit):
+    """Units with a level in common."""
+    pyro.sample("level", dist.Normal(0.0, 1.0))
+    with pyro.plate("units", 2):
+        unit()
 
 
 EFFECTS = {
@@ -94,6 +102,9 @@ OTHERS = {
     ),
     "worlds": lambda model, **options: worlds(model, SEEN, {"one": {"X": dist.Bernoulli(0.5)}}, None, 5, **options),
     "sbc": lambda model, **options: sbc(model, IS, ["X", "Y"], 40, 20, 9, progress=False, **options),
+    "with_posterior": lambda model, **options: with_posterior(
+        lambda: shared(model), lambda: pyro.sample("level", dist.Normal(0.0, 1.0)), num_draws=5, **options
+    ).held.draws["level"],
 }
 FITTED = {
     "fit_guide": lambda model, **options: fit_guide(continuous, {"X": [1.0, 2.0]}, steps=3, progress=False, **options),
@@ -101,7 +112,7 @@ FITTED = {
     "table": lambda model, **options: impute(imputer(), {"X": [0.5] * 9, "Y": [None] * 9}, 20, seed=0).table(**options),
 }
 VERBS = EFFECTS | OTHERS | FITTED
-SETTLED = {"joint_table", "diagnose", "to_inference_data"}  # nothing in them is drawn
+SETTLED = {"joint_table", "diagnose", "soft", "to_inference_data"}  # nothing in them is drawn
 
 
 @functools.cache

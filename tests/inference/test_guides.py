@@ -12,17 +12,29 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import SVI, Trace_ELBO
 from pyro.infer.autoguide import (
     AutoDelta,
     AutoDiagonalNormal,
+    AutoHierarchicalNormalMessenger,
     AutoLaplaceApproximation,
     AutoLowRankMultivariateNormal,
     AutoMultivariateNormal,
     AutoNormal,
+    AutoNormalMessenger,
+    AutoRegressiveMessenger,
 )
 from torch import nn
 
-from causal_pyro_models import AmortizedGuide, abduct, counterfactual, fit_guide, sample
+from causal_pyro_models import (
+    AmortizedGuide,
+    ImportanceSampling,
+    abduct,
+    counterfactual,
+    exogenize,
+    fit_guide,
+    sample,
+)
 from causal_pyro_models.errors import AbductionError, CausalWarning, FitError
 from causal_pyro_models.scm import zoo
 from tests.inference.exact import gaussian_misses, linear_case
@@ -163,6 +175,155 @@ def test_an_untrained_guide_is_corrected_or_warned_of():
     guide = train(hidden_mean, far, AmortizedGuide, steps=1)
     with pytest.warns(CausalWarning):
         abduct(hidden_mean, far, guide, 2_000, seed=0)
+
+
+# Guides of Pyro's that run the model, and guides that users train ------------------------------------------------
+
+MESSENGERS = [AutoNormalMessenger, AutoHierarchicalNormalMessenger, AutoRegressiveMessenger]
+SEEN = torch.tensor([1.0, -2.0, 0.5])
+
+
+def grouped():
+    """mu ~ LogNormal, so that a draw of its noise has another density than it; Z | mu, X | Z are normal."""
+    mu = pyro.sample("mu", dist.LogNormal(0.0, 0.5))
+    with pyro.plate("people", 3):
+        z = pyro.sample("Z", dist.Normal(mu, 1.0))
+        pyro.sample("X", dist.Normal(z, 1.0))
+
+
+def exact_group():
+    """E[mu], by quadrature: given mu, the evidence is three normals with variance 2."""
+    log_mu = torch.linspace(-5.0, 5.0, 20_001, dtype=torch.float64) * 0.5
+    log_p = dist.Normal(0.0, 0.5).log_prob(log_mu)
+    log_p = log_p + dist.Normal(log_mu.exp()[:, None], math.sqrt(2.0)).log_prob(SEEN.double()).sum(1)
+    return float((log_p - log_p.logsumexp(0)).exp() @ log_mu.exp())
+
+
+def in_plate(model, people=3):
+    def run():
+        with pyro.plate("people", people):
+            model()
+
+    return run
+
+
+def by_svi(density, guide, steps=300):
+    pyro.set_rng_seed(0)
+    svi = SVI(density, guide, pyro.optim.Adam({"lr": 0.03}), Trace_ELBO())
+    for _ in range(steps):
+        svi.step()
+    return guide
+
+
+@pytest.fixture
+def clean_store():
+    yield
+    pyro.clear_param_store()
+
+
+@pytest.mark.parametrize("kind", MESSENGERS)
+def test_guides_that_run_the_model(kind):
+    """Trained by fit_guide; noise that the evidence says nothing about is left to its prior."""
+    noise = abduct(hidden_mean, {"X": SEEN}, train(hidden_mean, {"X": SEEN}, kind), DRAWS, seed=0)
+    assert not posterior_misses(noise, SEEN.numpy())
+    assert float(noise.ess.min()) > 0.9 * DRAWS and "U_V" in noise
+    noise = abduct(grouped, {"X": SEEN}, train(grouped, {"X": SEEN}, kind), DRAWS, seed=0)
+    mu = noise.replay["mu"].flatten().double()
+    weight = noise.shares().reshape(DRAWS, -1)[:, 0].double()
+    error = (weight * (mu - exact_group())).square().sum().sqrt()
+    assert abs(float(weight @ mu) - exact_group()) < 4 * float(error)
+
+
+@pytest.mark.parametrize("kind", MESSENGERS)
+def test_guides_that_run_the_model_beside_summed_states(kind):
+    def model():
+        k = pyro.sample("K", dist.Bernoulli(0.3))
+        z = pyro.sample("Z", dist.Normal(2.0 * k, 1.0))
+        pyro.sample("X", dist.Laplace(z, 1.0))
+
+    evidence = {"X": [0.5, 2.5]}
+    noise = abduct(model, evidence, train(model, evidence, kind), DRAWS, seed=0)
+    prior = abduct(model, evidence, ImportanceSampling(), 10 * DRAWS, seed=1)
+    error = (noise.std("U_Z").square() / noise.ess + prior.std("U_Z").square() / prior.ess).sqrt()
+    assert bool(((noise.mean("U_Z") - prior.mean("U_Z")).abs() < 4 * error).all())
+
+
+@pytest.mark.parametrize("kind", [AutoNormal, AutoMultivariateNormal, *MESSENGERS])
+def test_guides_that_users_train_on_the_exogenized_model(kind, clean_store):
+    """One unit, a plate of the user's over units, and a model with a parameter, whose noise the guide draws."""
+    one = exogenize(pyro.condition(hidden_mean, {"X": SEEN[0]}))
+    noise = abduct(hidden_mean, {"X": SEEN[:1]}, by_svi(one, kind(one)), DRAWS, seed=0)
+    assert not posterior_misses(noise, SEEN[:1].numpy())
+    several = in_plate(exogenize(pyro.condition(hidden_mean, {"X": SEEN})))
+    pyro.clear_param_store()
+    noise = abduct(hidden_mean, {"X": SEEN}, by_svi(several, kind(several)), DRAWS, seed=0)
+    assert not posterior_misses(noise, SEEN.numpy())
+    with pytest.raises(AbductionError, match="the guide draws one value of 'U_Z' for all 3 units of the evidence"):
+        abduct(hidden_mean, {"X": SEEN}, kind(one), 100)
+    pyro.clear_param_store()
+    group = exogenize(pyro.condition(grouped, {"X": SEEN}))
+    noise = abduct(grouped, {"X": SEEN}, by_svi(group, kind(group)), DRAWS, seed=0)
+    mu = noise.replay["mu"].flatten().double()
+    weight = noise.shares().reshape(DRAWS, -1)[:, 0].double()
+    error = (weight * (mu - exact_group())).square().sum().sqrt()
+    assert "U_mu" not in noise and abs(float(weight @ mu) - exact_group()) < 4 * float(error)
+
+
+def test_functions_with_parameters_in_the_store_are_used_as_svi_left_them(clean_store):
+    """Without arguments, with a plate of their own or without, and the store is as it was."""
+
+    def bare():
+        loc = pyro.param("loc", torch.zeros(3))
+        scale = pyro.param("scale", torch.ones(3), constraint=dist.constraints.positive)
+        pyro.sample("U_Z", dist.Normal(loc, scale))
+
+    def plated():
+        with pyro.plate("people", 3):
+            bare()
+
+    by_svi(in_plate(exogenize(pyro.condition(hidden_mean, {"X": SEEN}))), plated, 500)
+    before = {name: value.clone() for name, value in pyro.get_param_store().items()}
+    for guide in (bare, plated):
+        noise = abduct(hidden_mean, {"X": SEEN}, guide, DRAWS, seed=0)
+        assert not posterior_misses(noise, SEEN.numpy())
+        assert float(noise.ess.min()) > 0.9 * DRAWS
+    after = dict(pyro.get_param_store().items())
+    assert list(after) == list(before) and all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_guides_take_what_their_model_takes():
+    def model(data, scale):
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.sample("X", dist.Normal(z, scale))
+
+    def guide(data, scale):
+        pyro.sample("U_Z", dist.Normal(data / (1.0 + scale**2), (scale**2 / (1.0 + scale**2)) ** 0.5))
+
+    bound = functools.partial(model, torch.tensor([1.0, -2.0]), scale=torch.tensor(1.0))
+    noise = abduct(bound, {"X": [1.0, -2.0]}, guide, DRAWS, seed=0)
+    assert float(noise.ess.min()) > 0.999 * DRAWS
+    with pytest.raises(AbductionError, match=r"'guide' takes \(data, scale\): bind them with functools.partial"):
+        abduct(hidden_mean, {"X": [1.0]}, guide, 100)
+
+
+def test_a_guide_without_parameters_is_not_trained():
+    class Empty(nn.Module):
+        def forward(self, evidence):
+            pyro.sample("U_Z", dist.Normal(pyro.param("loc", torch.zeros(())), 1.0))
+
+    with pytest.raises(AbductionError, match="Empty has no parameters to train"):
+        train(hidden_mean, {"X": [1.0]}, Empty())
+
+
+def test_a_guide_that_runs_a_model_which_does_not_broadcast_is_refused():
+    def model():
+        z = pyro.sample("Z", dist.Normal(0.0, 1.0))
+        pyro.sample("X", dist.Normal(z if z > 0 else -z, 1.0))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CausalWarning)
+        with pytest.raises(AbductionError, match="AutoNormalMessenger runs the model on all draws at once"):
+            train(model, {"X": [1.0]}, AutoNormalMessenger, steps=2)
 
 
 # Seeds and progress ----------------------------------------------------------------------------------------------

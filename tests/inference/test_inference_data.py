@@ -69,7 +69,7 @@ def test_groups_of_a_whole_analysis_survive_netcdf(tmp_path):
         counterfactual=result,
         observed=pd.DataFrame(EVIDENCE),
     )
-    assert set(data.groups()) == {
+    assert set(data) == {
         "prior", "prior_predictive", "posterior", "sample_stats", "posterior_predictive", "counterfactual",
         "observed_data",
     }  # fmt: skip
@@ -79,7 +79,7 @@ def test_groups_of_a_whole_analysis_survive_netcdf(tmp_path):
     np.testing.assert_allclose(data.observed_data["X"], EVIDENCE["X"])
     data.to_netcdf(tmp_path / "draws.nc")
     back = arviz.from_netcdf(tmp_path / "draws.nc")
-    for group in data.groups():
+    for group in data:
         assert back[group].equals(data[group]), group
     assert "resampled" in back.posterior.attrs
 
@@ -118,7 +118,7 @@ def test_draws_of_equal_weight_stay_as_they_are():
     noise = abduct(model, {"Z": 0.0, "X": 1.0}, num_samples=20, seed=0)
     data = to_inference_data(posterior=noise)
     np.testing.assert_array_equal(data.posterior["U_W"][0], noise["U_W"])
-    assert "resampled" not in data.posterior.attrs and "sample_stats" not in data.groups()
+    assert "resampled" not in data.posterior.attrs and "sample_stats" not in data
 
 
 def test_chains_are_split_in_order():

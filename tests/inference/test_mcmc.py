@@ -86,6 +86,29 @@ def test_chains_are_independent_and_divide_the_draws():
         abduct(hidden_mean, {"X": [1.0]}, NUTS(progress=False), 10)
 
 
+@pytest.mark.parametrize("num_samples", [2, 8, 12])
+def test_chains_of_too_few_draws_to_be_judged_are_refused(num_samples):
+    chains = min(4, num_samples)
+    message = f"num_samples={num_samples} is {num_samples // chains} draws in each of {chains} chains"
+    with pytest.raises(QueryError, match=message):
+        abduct(hidden_mean, {"X": [1.0]}, NUTS(progress=False, num_chains=chains), num_samples)
+
+
+def test_the_fewest_draws_that_can_be_judged():
+    noise = abduct(hidden_mean, {"X": [1.0]}, NUTS(2, num_chains=2, progress=False), 8, seed=0)
+    assert noise["U_Z"].shape == (8, 1) and bool(torch.isfinite(noise.ess).all())
+
+
+def test_divergences_are_counted_in_each_chain():
+    def funnel():
+        scale = pyro.sample("S", dist.Normal(0.0, 3.0))
+        with pyro.plate("units", 4):
+            pyro.sample("X", dist.Normal(0.0, (scale / 2).exp()))
+
+    noise = abduct(funnel, {"X": [1e-4] * 4}, NUTS(2, num_chains=2, target_accept=0.1, progress=False), 100, seed=0)
+    assert len(noise.divergences) == 2 and 0 < sum(noise.divergences) <= 100
+
+
 def test_too_few_chains_or_draws_warn():
     with pytest.warns(CausalWarning, match="1 chain, where 4 are the least that can show it"):
         abduct(hidden_mean, {"X": [1.0]}, NUTS(30, num_chains=1, progress=False), 600, seed=0)

@@ -152,3 +152,16 @@ def test_parameters_without_evidence_come_from_their_prior():
     noise = abduct(regression, {"X": SLOPE_X}, num_samples=20_000, seed=0)
     assert abs(float(noise.parameters["slope"].mean())) < 4 / math.sqrt(20_000)
     assert abs(float(noise.parameters["slope"].var()) - 1.0) < 4 * math.sqrt(2 / 20_000)
+
+
+def test_a_shift_of_a_parameter_is_of_its_posterior_draws():
+    noise = abduct(normal_mean, {"X": NORMAL}, num_samples=100, seed=0)
+    shift = {"parameter": lambda value: value + 1.0}
+    result = worlds(
+        normal_mean, noise, {"seen": {}, "shifted": shift, "twice": {"parameter": lambda value: 2.0 * value}}
+    )
+    seen = result["seen"]["parameter"]
+    assert torch.equal(result["shifted"]["parameter"], seen + 1.0) and torch.equal(
+        result["twice"]["parameter"], 2 * seen
+    )
+    torch.testing.assert_close(result["shifted"]["X"], (NORMAL + 1.0).expand(100, -1), rtol=0.0, atol=1e-5)

@@ -13,6 +13,7 @@ import torch
 from matplotlib.colors import to_rgba
 from scipy.stats import ks_2samp
 
+from causal_pyro_models.data import Categorical, Ordinal
 from causal_pyro_models.datasets.protein_signalling import sachs
 from causal_pyro_models.errors import CausalError, DataError, UnknownVariableError
 from causal_pyro_models.estimate import Estimate
@@ -204,6 +205,47 @@ def test_eleven_variables_and_seven_conditions_stay_readable():
         assert texts_overlapping(figure) == []
 
 
+LABELLED = pd.DataFrame({
+    "arm": RNG.choice(["a", "a long name of an arm", "c"], 200, p=[0.5, 0.3, 0.2]),
+    "stage": pd.Categorical(RNG.choice(["low", "high"], 200), ["low", "high"], ordered=True),
+    "day": pd.to_datetime(RNG.choice(["2024-01-01", "2024-04-01"], 200)),
+    "flag": RNG.random(200) < 0.5,
+    "dose": RNG.normal(size=200),
+})  # fmt: skip
+
+
+def test_labels_are_bars_of_their_shares_in_their_order():
+    model = LABELLED.sample(100, random_state=0)
+    figure = plot_marginals(LABELLED, model)
+    assert [ax.get_xlabel() for ax in figure.axes] == list(LABELLED)
+    arm, stage = figure.axes[:2]
+    assert [text.get_text() for text in stage.get_xticklabels()] == ["low", "high"]  # as declared
+    shares = [(LABELLED["arm"] == label).mean() for label in sorted(set(LABELLED["arm"]))]
+    np.testing.assert_allclose([bar.get_height() for bar in arm.containers[0]], shares)
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in arm.containers[1]],
+        [(model["arm"] == label).mean() for label in sorted(set(LABELLED["arm"]))],
+    )
+    assert texts_overlapping(figure) == []
+    with pytest.raises(DataError, match="'arm': labels in one, numbers in the other"):
+        plot_marginals(LABELLED[["arm"]], {"arm": [0.0, 1.0]})
+
+
+def test_of_many_labels_the_most_common_are_drawn():
+    names = pd.DataFrame({"id": [f"name {i}" for i in range(60)] + ["twice", "twice"]})
+    (ax,) = plot_marginals(names, names).axes
+    assert len(ax.get_xticklabels()) == 20 and "twice" in [text.get_text() for text in ax.get_xticklabels()]
+
+
+def test_interventions_on_labels_shift_the_share_of_each():
+    (ax,) = plot_interventions({"a": LABELLED[LABELLED["arm"] == "a"]}, {"a": LABELLED}, LABELLED).axes
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names[:3] == ["arm = a", "arm = a long name of an arm", "arm = c"] and names[3] == "stage = high"
+    share = LABELLED["arm"].eq("a").astype(float)
+    predicted = ax.collections[-1].get_offsets()[0, 0]
+    np.testing.assert_allclose(predicted, (1.0 - share.mean()) / share.std())
+
+
 # Effects --------------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +269,33 @@ def test_exact_counterfactuals_have_no_interval():
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["was", "high", "low"]
     figure.canvas.draw()
     assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1 + 1
+
+
+def test_of_classes_the_probabilities_are_drawn_and_of_numbers_the_mean():
+    kinds = {"arm": Categorical(3, ("b", "a", "c")), "grade": Ordinal(2, (10, 30))}
+
+    def world(arm, grade):
+        sites = {"arm": torch.tensor(arm)[:, None], "grade": torch.tensor(grade)[:, None]}
+        return Draws(sites, {"arm": 0, "grade": 0}, 4, kinds=kinds)
+
+    worlds = Worlds({"was": world([0] * 4, [0] * 4), "then": world([0, 2, 2, 2], [0, 1, 1, 1])}, Noise({}, {}, 4))
+    arm, grade = plot_counterfactual(worlds, "was").axes
+    assert [text.get_text() for text in arm.get_xticklabels()] == ["b", "a", "c"]
+    assert arm.get_xlabel() == "probability of arm"
+    heights = [[-bar.get_height() / 0.9 for bar in bars] for bars in arm.containers]
+    np.testing.assert_allclose(heights, [[1.0, 0.0, 0.0], [0.25, 0.0, 0.75]])
+    assert sorted(float(line.get_xdata()[0]) for line in grade.lines) == [10.0, 25.0]
+    weighted = Draws(worlds["then"].sites, {"arm": 0, "grade": 0}, 4, torch.tensor([1.0, 0, 0, 0]).log(), kinds=kinds)
+    arm, _ = plot_counterfactual(Worlds({"was": worlds["was"], "then": weighted}, Noise({}, {}, 4)), "was").axes
+    np.testing.assert_allclose([-bar.get_height() / 0.9 for bar in arm.containers[1]], [1.0, 0.0, 0.0])
+
+
+def test_a_curve_over_labels_is_a_point_for_each():
+    y = torch.tensor([0.0, 1.0])
+    ax = plot_dose_response(Estimate("dose_response", y, y, (y - 1, y + 1), over="arm", labels=("b", "a")), "Y")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["b", "a"]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.0, 1.0])
+    assert ax.lines[0].get_linestyle() == "None"
 
 
 def test_dose_response_is_drawn_in_the_order_of_the_doses():

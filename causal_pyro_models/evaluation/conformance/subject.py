@@ -15,12 +15,13 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Values
-from causal_pyro_models.errors import CausalWarning, DataError, ModelError
+from causal_pyro_models.errors import CausalWarning, DataError, EvidenceError, ModelError
 from causal_pyro_models.graph import CausalGraph, as_graph
 from causal_pyro_models.inference import Draws, Method, Noise, abduct, counterfactual, sample
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.models import StructuralCausalModel
+from causal_pyro_models.models.stand_in import WithStandIns
 from causal_pyro_models.scm.handlers.exogenous import site_mechanism
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism
 from causal_pyro_models.scm.mechanisms.samples import draw
@@ -222,10 +223,7 @@ class Subject:
 def plain(model: Model) -> Model:
     """The model as a function like any other, whatever class it is of."""
 
-    def program() -> Any:
-        return model()
-
-    return program
+    return WithStandIns(model, {})
 
 
 def sites(model: Model, values: Values, gradients: bool = False) -> dict[str, RecordedSite]:
@@ -249,6 +247,11 @@ def _complete(model: Model, program: Program, data: Any) -> dict[str, Tensor]:
         values = batch.values if not apart else batch[~torch.stack(apart).any(0)].values
     else:
         values, units = read_evidence(program, data)
+        for name in values:
+            if program.sites[name].deterministic:
+                raise EvidenceError(
+                    f"the data hold {name!r}, which is deterministic and has no noise to check: drop it."
+                )
         alike = {name: v for name, v in values.items() if v.dim() == program.sites[name].place.event_dim}
         values = values | {name: v.expand(units, *v.shape) for name, v in alike.items()}
     rows = min((len(value) for value in values.values()), default=0)

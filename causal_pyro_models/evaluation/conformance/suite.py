@@ -15,6 +15,7 @@ from causal_pyro_models.evaluation.conformance.noise import noise_law
 from causal_pyro_models.evaluation.conformance.subject import Finding, Findings, LeftOut, Subject
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.inference import Method
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.checks import Check, CheckReport
 from causal_pyro_models.scm.sites import Model
 from causal_pyro_models.seeding import seeded
@@ -67,6 +68,7 @@ class ModelReport(CheckReport):
         return [*super().rows(), *(f"  {name:<24} left out: {reason}" for name, reason in self.left_out.items())]
 
 
+@isolated
 def check_model(
     model: Model,
     data: Any,

@@ -5,5 +5,6 @@ What a distribution's noise is belongs in ``mechanisms``; verbs that use the han
 
 from causal_pyro_models.scm.handlers.exogenous import exogenize
 from causal_pyro_models.scm.handlers.interventions import intervene, potential
+from causal_pyro_models.scm.handlers.policies import policy
 
-__all__ = ["exogenize", "intervene", "potential"]
+__all__ = ["exogenize", "intervene", "policy", "potential"]

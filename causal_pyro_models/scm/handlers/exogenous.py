@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 import pyro
 import torch
@@ -12,6 +13,7 @@ from causal_pyro_models.errors import EvidenceError, MechanismError, ModelError
 from causal_pyro_models.scm.density import check_possible
 from causal_pyro_models.scm.mechanisms.registry import Mechanism, mechanism
 from causal_pyro_models.scm.sites import Handled, Model, delta, is_auxiliary, is_deterministic, noise_name, role
+from causal_pyro_models.seeding import seeded
 
 NOISE: Any = {"role": "exogenous"}
 
@@ -34,6 +36,17 @@ def site_mechanism(site: Any) -> Mechanism:
     return law
 
 
+def has_mechanism(site: Any) -> bool:
+    """Whether the distribution of a site has a mechanism; what is wrong with one that is given, its use says."""
+    try:
+        site["infer"].get("mechanism", mechanism)(site["fn"])
+    except MechanismError:
+        return False
+    except Exception:
+        return True
+    return True
+
+
 @contextmanager
 def _at_site(name: str) -> Iterator[None]:
     """Errors of a mechanism, with the name of the site, which it does not know."""
@@ -49,10 +62,13 @@ class Exogenize(Messenger):
     Args:
         keep: sites left as they are written (population-level parameters).
         observed_noise: whether observed sites get their abducted noise recorded.
+        seed: of the random numbers by which sites without a mechanism are drawn from their law, the same in every run;
+            None where these are refused.
     """
 
-    def __init__(self, keep: Collection[str] = (), observed_noise: bool = True) -> None:
+    def __init__(self, keep: Collection[str] = (), observed_noise: bool = True, seed: int | None = None) -> None:
         super().__init__()
+        self.seed = seed
         self.keep = keep
         self.observed_noise = observed_noise
         self._forwarded: dict[str, torch.Tensor] = {}
@@ -77,10 +93,13 @@ class Exogenize(Messenger):
             if self.observed_noise:
                 self._record(name, msg)
             return
-        law = site_mechanism(msg)
-        self._claim(noise_name(name), noise=True)
-        u = pyro.sample(noise_name(name), law.noise, infer=NOISE)
-        x = law.forward(u)
+        if self.seed is not None and not has_mechanism(msg):
+            with seeded((self.seed + crc32(name.encode())) % 2**32):
+                x = msg["fn"]()
+        else:
+            law = site_mechanism(msg)
+            self._claim(noise_name(name), noise=True)
+            x = law.forward(pyro.sample(noise_name(name), law.noise, infer=NOISE))
         self._forwarded[msg["name"]] = x
         infer = {**msg["infer"], "role": role(msg) or "endogenous", "_deterministic": True}
         msg.update(fn=delta(x, msg["fn"].event_dim), value=x, is_observed=True, infer=infer)

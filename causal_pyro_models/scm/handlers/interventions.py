@@ -1,4 +1,4 @@
-"""Interventions on any Pyro program: hard, shift and soft, stochastic, and nested."""
+"""Interventions on any Pyro program: hard, shift and soft, by a policy, stochastic, and nested."""
 
 import functools
 from collections.abc import Callable, Collection, Mapping
@@ -13,8 +13,11 @@ from pyro.poutine.do_messenger import DoMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
+from causal_pyro_models.data.coded import in_codes, labelled
+from causal_pyro_models.data.labels import Label
 from causal_pyro_models.errors import CausalError, InterventionError
 from causal_pyro_models.scm.handlers.exogenous import Exogenize
+from causal_pyro_models.scm.handlers.policies import RUNNING, Policy, not_before, reads_of
 from causal_pyro_models.scm.sites import (
     Handled,
     Model,
@@ -26,9 +29,11 @@ from causal_pyro_models.scm.sites import (
     is_deterministic,
     is_variable,
     role,
+    support_of_family,
     unknown_site,
     value_type,
 )
+from causal_pyro_models.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,17 @@ class Potential:
 
 
 Intervention = (
-    float | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Potential
+    Label | torch.Tensor | Callable[[torch.Tensor], torch.Tensor | float] | TorchDistributionMixin | Policy | Potential
 )
-"""What a site may be set to: a value, a function of its natural value, a distribution, or a potential outcome."""
+"""What a site may be set to: a value, a label, a function of its natural value, a distribution, a policy that reads
+other sites, or a potential outcome."""
 Do = Mapping[str, Intervention]
 """Site -> what it is set to."""
 Treatment = Mapping[str, tuple[Intervention, Intervention]]
 """Site -> (control, treated)."""
 
-Policy = tuple[str, int]  # a site, and the identity of the distribution that it is set to
+Drawn = dict[tuple[str, int], torch.Tensor]
+"""By a site and the identity of what it is set to: the value that a distribution gave, or the seed of a policy."""
 
 
 def potential(name: str, do: Mapping[str, Intervention]) -> Potential:
@@ -80,19 +87,23 @@ class Intervene(DoMessenger):
         drawn: what stochastic interventions came to in an earlier world, for worlds that share their randomness.
     """
 
-    def __init__(self, do: Mapping[str, Intervention], drawn: dict[Policy, torch.Tensor] | None = None) -> None:
+    def __init__(self, do: Mapping[str, Intervention], drawn: Drawn | None = None) -> None:
         actions: Any = checked_do(do)
         super().__init__(actions)
         self.drawn = drawn
         self._seen: dict[str, None] = {}
         self._values: dict[str, torch.Tensor] = {}
         self._laws: dict[str, Any] = {}  # of the sites that a distribution is given for
+        self._reads = frozenset(read for reads in reads_of(actions).values() for read in reads)
+        self._world: dict[str, torch.Tensor] = {}  # the values of these
 
     def __enter__(self) -> "Intervene":
-        self._seen, self._values, self._laws = {}, {}, {}
+        self._seen, self._values, self._laws, self._world = {}, {}, {}, {}
+        self._token = RUNNING.set((*RUNNING.get(), self.data))
         return super().__enter__()
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> Any:
+        RUNNING.reset(self._token)
         result = super().__exit__(exc_type, exc_value, traceback)
         if exc_type is None:
             for name in self.data:
@@ -112,24 +123,28 @@ class Intervene(DoMessenger):
                 f"site {name!r} is intervened on by pyro.do already, inside this intervention, and what follows would "
                 f"keep to that one: use intervene for both, and the second replaces the first."
             )
-        value = self.data[name]
+        value: Any = self.data[name]
         infer = {**msg["infer"], "role": "intervened", "by": self}
         if isinstance(value, Potential):
             raise InterventionError(
                 f"potential({value.name!r}, ...) at site {name!r} needs the model itself, to run it in another world: "
                 f"call intervene(model, do) or a verb, not the handler alone."
             )
-        if isinstance(value, TorchDistributionMixin):
-            key = (name, id(value))
-            if self.drawn is None or key not in self.drawn:
+        law = value.of(name, self._read(msg, value)) if isinstance(value, Policy) else value
+        if isinstance(law, TorchDistributionMixin):
+            law = _shaped(name, law, fn)
+            value = self._draw(name, law)
+            if value is None:
                 self._laws[name] = fn
-                msg.update(fn=_policy(name, value, fn), value=None, is_observed=False, infer=infer)
+                msg.update(fn=law, value=None, is_observed=False, infer=infer)
                 return
-            value = self.drawn[key]
+        elif isinstance(value, Policy):
+            value = law
         elif callable(value):
-            value = _called(name, value, self._natural(msg))
+            value = _called(name, value, labelled(self._natural(msg), msg["infer"].get("variable"), name))
         elif msg["is_observed"] and not is_deterministic(msg):
             self._natural(msg)
+        value = _in_plates(in_codes(name, value, msg["infer"].get("variable"), InterventionError), msg)
         x = _as_value(name, value, fn, in_plate=bool(msg["cond_indep_stack"]))
         self._values[name] = x
         infer["_deterministic"] = True
@@ -137,6 +152,8 @@ class Intervene(DoMessenger):
 
     def _pyro_post_sample(self, msg: Any) -> None:
         name = msg["name"]
+        if name in self._reads and role(msg) not in ("exogenous", "natural"):
+            self._world[name] = labelled(msg["value"], msg["infer"].get("variable"), name)
         if msg["infer"].get("by") is not self or name not in self.data:
             return
         if name not in self._values:
@@ -148,6 +165,30 @@ class Intervene(DoMessenger):
                 f"site {name!r} was conditioned on after it had been intervened on, which contradicts the "
                 f"intervention. Give evidence about the factual world to counterfactual(model, evidence, do)."
             )
+
+    def _read(self, msg: Any, policy: Policy) -> dict[str, torch.Tensor]:
+        """The values in this world of the sites that a policy reads; of the site itself its natural value."""
+        name, found = msg["name"], dict(self._world)
+        if name in policy.reads or (msg["is_observed"] and not is_deterministic(msg)):
+            found[name] = labelled(self._natural(msg), msg["infer"].get("variable"), name)
+        if any(read not in found for read in policy.reads):
+            raise not_before(name, policy.reads, [site for site in self._seen if site != name])
+        return {read: found[read] for read in policy.reads}
+
+    def _draw(self, name: str, law: Any) -> torch.Tensor | None:
+        """What a distribution comes to that other worlds draw from, too; None where there are none, or not yet.
+
+        A policy gives another distribution in each world, from which all draw with the same random numbers.
+        """
+        if self.drawn is None:
+            return None
+        action, key = self.data[name], (name, id(self.data[name]))
+        if not isinstance(action, Policy):
+            return self.drawn.get(key)
+        seed = self.drawn.setdefault(key, torch.randint(2**32, ()))
+        with seeded(int(seed)):
+            found: torch.Tensor = law()
+        return found
 
     @staticmethod
     def _natural(msg: Any) -> Any:
@@ -170,10 +211,10 @@ def checked_do(do: Mapping[str, Intervention], what: str = "do") -> dict[str, In
     for name, value in do.items():
         if not isinstance(name, str):
             raise InterventionError(f"the name of an intervened site must be a string, got {name!r:.80}.")
-        if value is None or isinstance(value, str):
+        if value is None:
             raise InterventionError(
                 f"site {name!r} cannot be set to {value!r:.80}: give a number, a tensor, a function of the natural "
-                f"value, a distribution, or potential(...)."
+                f"value, a distribution, policy(...) or potential(...)."
             )
         if isinstance(value, type):
             raise InterventionError(f"site {name!r} cannot be set to the class {value.__name__}: give an instance.")
@@ -197,17 +238,34 @@ def _called(name: str, function: Callable[[torch.Tensor], Any], natural: torch.T
         ) from error
 
 
-def _policy(name: str, policy: Any, fn: Any) -> Any:
+def _shaped(name: str, law: Any, fn: Any) -> Any:
     """The distribution of a stochastic intervention, in the shape of the site."""
-    if policy.event_shape != fn.event_shape:
+    if law.event_shape != fn.event_shape:
         raise InterventionError(
-            f"the distribution given for site {name!r} has event shape {tuple(policy.event_shape)}, expected "
+            f"the distribution given for site {name!r} has event shape {tuple(law.event_shape)}, expected "
             f"{tuple(fn.event_shape)}; make it one with .to_event()."
         )
     try:
-        return policy.expand(torch.broadcast_shapes(policy.batch_shape, fn.batch_shape))
+        return law.expand(torch.broadcast_shapes(law.batch_shape, fn.batch_shape))
     except RuntimeError:
-        raise _does_not_broadcast(name, policy.batch_shape, fn.batch_shape) from None
+        raise _does_not_broadcast(name, law.batch_shape, fn.batch_shape) from None
+
+
+def _in_plates(value: Any, msg: Any) -> Any:
+    """A tensor with a dimension for each plate of its site, as worlds have it, put where these plates have theirs."""
+    dims = sorted(frame.dim for frame in msg["cond_indep_stack"] if frame.vectorized)
+    shape, events = tuple(msg["fn"].batch_shape), msg["fn"].event_dim
+    if not isinstance(value, torch.Tensor) or not dims or len(dims) == -dims[0]:
+        return value
+    batch, event = value.shape[: value.dim() - events], value.shape[value.dim() - events :]
+    for own in (dims, dims[1:]):  # with a dimension for draws, or without
+        sizes = [shape[dim] for dim in own]
+        if own and list(batch[-len(own) :]) == sizes and set(batch[: -len(own)]) <= {1}:
+            full = [1] * -own[0]
+            for dim, size in zip(own, sizes, strict=True):
+                full[dim] = size
+            return value.reshape(*full, *event)
+    return value
 
 
 def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
@@ -217,7 +275,8 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
         x = as_numbers(value, device)
     except (TypeError, ValueError, RuntimeError):
         raise InterventionError(
-            f"the intervention on site {name!r} came to {type(value).__name__}, expected a number or a dense tensor."
+            f"the intervention on site {name!r} came to {type(value).__name__} {value!r:.80}, expected a "
+            f"number or a dense tensor, or a label where the site has some (infer={{'variable': ...}})."
         ) from None
     cast = x if x.is_complex() else x.to(dtype)
     if x.is_complex() or not (torch.isfinite(x).all() and torch.isfinite(cast).all()):
@@ -235,12 +294,15 @@ def _as_value(name: str, value: Any, fn: Any, in_plate: bool) -> torch.Tensor:
 
 
 def _check_support(name: str, fn: Any, x: torch.Tensor) -> None:
-    supported = fn.support.check(x)
+    """Refuse values that no member of the site's family takes, since an intervention replaces the law given parents."""
+    x = x.expand(torch.broadcast_shapes(x.shape, fn.event_shape))
+    support = support_of_family(fn)
+    supported = support.check(x)
     if not bool(supported.all()):
         bad = describe_value(x.expand(supported.shape + x.shape[x.dim() - fn.event_dim :])[~supported][0])
         raise InterventionError(
             f"the intervention on site {name!r} leaves its support: {type(fn).__name__} takes "
-            f"{describe_support(fn.support)}, got for example {bad}."
+            f"{describe_support(support)}, got for example {bad}."
         )
 
 
@@ -263,15 +325,17 @@ def world(
     model: Model,
     noise: Mapping[str, torch.Tensor],
     do: Mapping[str, Intervention],
-    drawn: dict[Policy, torch.Tensor] | None = None,
+    drawn: Drawn | None = None,
     keep: Collection[str] = (),
+    seed: int | None = None,
 ) -> Any:
     """Run ``model`` on given noise under an intervention without potentials: action, then prediction.
 
-    Observations written into the model are of the factual world, and lifted in this one.
+    Sites without a mechanism are drawn by the random numbers of a seed, and refused where there is none. Observations
+    written into the model are of the factual world, and lifted in this one.
     """
-    held = {name: value for name, value in noise.items() if name not in do}
-    with poutine.condition(data=held), Exogenize(keep), Intervene(do, drawn), _Lift():
+    held = {f"{name}__natural" if name in do else name: value for name, value in noise.items()}
+    with poutine.condition(data=held), Exogenize(keep, seed=seed), Intervene(do, drawn), _Lift():
         return model()
 
 
@@ -279,7 +343,7 @@ def resolve(
     model: Model,
     noise: Mapping[str, torch.Tensor],
     do: Mapping[str, Intervention],
-    drawn: dict[Policy, torch.Tensor],
+    drawn: Drawn,
     keep: Collection[str] = (),
 ) -> dict[str, Intervention]:
     """The intervention with each potential outcome replaced by its value in its own world on the same noise."""
@@ -311,7 +375,7 @@ class _Intervened(Handled):
         if not any(isinstance(value, Potential) for value in self.do.values()):
             return super().forward(*args, **kwargs)
         model = functools.partial(self.model, *args, **kwargs)
-        drawn: dict[Policy, torch.Tensor] = {}
+        drawn: Drawn = {}
         noise = _draw_noise(model)
         do = resolve(model, noise, self.do, drawn)
         with poutine.block(hide_fn=_is_noise):
@@ -347,9 +411,15 @@ def intervene(model: Model | None = None, do: Mapping[str, Intervention] | None 
     second intervention on a site replaces the first (a function composes with it), a name that no site has is an
     error, and a module keeps its parameters.
 
-    A site may be set to a number or tensor that broadcasts over units; a function of its natural value (shift and
-    soft interventions); a distribution (stochastic intervention); or ``potential(name, do)``, the value of a variable
-    in another world (nested counterfactuals).
+    A site may be set to a number or tensor that broadcasts over units and over the vector that it is; to a label of its
+    variable, where that has some (``infer={"variable": Binary(("no", "yes"))}`` at the site of a program; a tensor
+    holds their codes); a function of its natural value (shift and soft interventions); a distribution (stochastic
+    intervention); ``policy(function, reads)``, a function of other sites (conditional and dynamic interventions); or
+    ``potential(name, do)``, the value of a variable in another world (nested counterfactuals).
+
+    The law that a site has given its parents is replaced, so that a value may lie where this law has no density: beyond
+    the ends of a ``Uniform``, or the ``total_count`` of a ``Binomial``. What no member of the family takes is refused:
+    a negative ``LogNormal``, a ``Poisson`` that is no whole number, a class that a ``Categorical`` does not have.
 
     Args:
         model: a callable with Pyro primitives; left out, the handler itself comes back, as a context manager.
@@ -359,7 +429,8 @@ def intervene(model: Model | None = None, do: Mapping[str, Intervention] | None 
         The intervened model, again a model and a module; or a context manager when no model is given.
 
     Raises:
-        InterventionError: a value that is not finite, does not broadcast to the site, or leaves its support.
+        InterventionError: a value that is not finite, does not broadcast to the site, or that no law of the site's
+            family takes; when run, a policy that reads what does not come before its site.
         UnknownVariableError: when run, a name that no site of the model has.
 
     References:

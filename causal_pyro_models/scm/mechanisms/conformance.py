@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from causal_pyro_models.errors import EvidenceError, MechanismError
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.checks import Check, CheckReport
 from causal_pyro_models.scm.mechanisms.registry import Distribution, Mechanism, mechanism, unregistered
 from causal_pyro_models.scm.mechanisms.samples import (
@@ -52,6 +53,7 @@ class MechanismReport(CheckReport):
         self.checks.append(check)
 
 
+@isolated
 def check_mechanism(
     distribution: Distribution,
     *,

@@ -13,6 +13,7 @@ from torch.distributions.transforms import SigmoidTransform
 
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import EvidenceError, InterventionError
+from causal_pyro_models.isolation import isolated
 from causal_pyro_models.scm.handlers.interventions import Do, Potential
 from causal_pyro_models.scm.zoo.base import AnalyticSCM, broadcast, finite
 from causal_pyro_models.seeding import seeded
@@ -75,6 +76,7 @@ class NonlinearSCM(AnalyticSCM):
             values[name] = pyro.sample(name, equation.site(*(values[parent] for parent in equation.parents)))
         return values
 
+    @isolated
     def simulate(self, num_samples: int, do: Do | None = None, seed: int | None = None) -> dict[str, Array]:
         """Draw units by the equations, under ``do`` if given: variable -> array of shape (num_samples,).
 
