@@ -25,7 +25,8 @@ def test_graph(graph: GraphLike, data: "pd.DataFrame", *, test: IndependenceTest
     """A test of each constraint that the graph implies, in the data.
 
     Tested are the local conditional independences (from which all others follow) and, where all variables are discrete,
-    the Verma constraints. A graph is refuted by a small adjusted p-value; large ones do not prove it.
+    the Verma constraints. A graph is refuted by a small adjusted p-value; large ones do not prove it. In sparse tables
+    p-values are those of permutations and resamples, so that they keep their level.
 
     Args:
         graph: over columns of the data.
