@@ -55,7 +55,7 @@ def test_graph(graph: GraphLike, data: "pd.DataFrame", *, test: IndependenceTest
         >>> x = rng.normal(size=500)
         >>> m = x + rng.normal(size=500)
         >>> data = pd.DataFrame({"X": x, "M": m, "Y": m - x + rng.normal(size=500)})
-        >>> table = test_graph(CausalGraph.from_edges([("X", "M"), ("M", "Y")]), data)
+        >>> table = test_graph("X -> M -> Y", data)
         >>> table["constraint"].tolist(), bool(table["p_holm"][0] < 0.001)
         (['Y ⊥ X | M'], True)
     """

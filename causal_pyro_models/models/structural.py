@@ -57,7 +57,7 @@ class StructuralCausalModel(nn.Module):
         >>> class Shifted(Node):
         ...     def distribution(self, parents):
         ...         return dist.Normal(sum(parents.values(), torch.tensor(0.0)), 1.0)
-        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Shifted(), "Y": Shifted()})
+        >>> model = StructuralCausalModel("X -> Y", {"X": Shifted(), "Y": Shifted()})
         >>> model.log_prob({"X": torch.tensor(0.0), "Y": torch.tensor(0.0)})
         tensor(-1.8379)
     """

@@ -51,7 +51,7 @@ class AdditiveNoiseNode(Node):
         >>> from causal_pyro_models.models import Smooth
         >>> x = torch.linspace(-1, 1, 200)
         >>> nodes = {"X": AdditiveNoiseNode(), "Y": AdditiveNoiseNode(function=Smooth())}
-        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), nodes)
+        >>> model = StructuralCausalModel("X -> Y", nodes)
         >>> _ = fit(model, {"X": x, "Y": x**2 + 0.1 * torch.cos(50 * x)}, steps=5, seed=0, progress=False)
         >>> model.nodes["Y"].distribution({"X": torch.tensor(0.5)}).mean.detach().round(decimals=1)
         tensor(0.2000)
@@ -167,7 +167,7 @@ class AdditiveNoiseModel(StructuralCausalModel):
         >>> from causal_pyro_models.models.networks.functions import Linear
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
+        >>> graph = "X -> Y"
         >>> model = AdditiveNoiseModel(graph, {"X": Continuous(), "Y": Continuous()}, Linear())
         >>> _ = fit(model, data, steps=50, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0})
@@ -212,7 +212,7 @@ class NeuralCausalModel(AdditiveNoiseModel):
         and inference. NeurIPS.
 
     Example:
-        >>> model = NeuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Continuous(), "Y": Continuous()})
+        >>> model = NeuralCausalModel("X -> Y", {"X": Continuous(), "Y": Continuous()})
         >>> model.function
         Network(hidden=(32, 32), activation=<class 'torch.nn.modules.activation.SiLU'>, normalisation=None)
     """

@@ -44,7 +44,7 @@ class FlowNode(Node):
 
     Example:
         >>> from causal_pyro_models import StructuralCausalModel, abduct, fit
-        >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
+        >>> graph = "X -> Y"
         >>> model = StructuralCausalModel(graph, {"X": FlowNode(), "Y": FlowNode(Positive())})
         >>> x = torch.linspace(-1, 1, 200)
         >>> _ = fit(model, {"X": x, "Y": (x + 0.1 * torch.cos(50 * x)).exp()}, steps=5, seed=0, progress=False)
@@ -194,7 +194,7 @@ class CausalFlow(StructuralCausalModel):
     Example:
         >>> import pyro
         >>> from causal_pyro_models import Binary
-        >>> model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Binary(), "Y": Continuous()})
+        >>> model = CausalFlow("X -> Y", {"X": Binary(), "Y": Continuous()})
         >>> sorted(pyro.poutine.trace(model).get_trace().stochastic_nodes)
         ['X', 'Y']
     """

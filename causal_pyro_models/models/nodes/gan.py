@@ -226,7 +226,7 @@ class CausalGAN(StructuralCausalModel):
         >>> from causal_pyro_models import counterfactual, fit
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> model = CausalGAN(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": 1, "Y": 1})
+        >>> model = CausalGAN("X -> Y", {"X": 1, "Y": 1})
         >>> _ = fit(model, data, steps=50, adversarial_steps=5, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0})
         >>> print(f"{world['Y'].item():.1f}")

@@ -57,7 +57,7 @@ class VAENode(Node):
     Example:
         >>> from causal_pyro_models import StructuralCausalModel
         >>> nodes = {"X": VAENode(), "V": VAENode(Continuous(4), latent=1)}
-        >>> model = StructuralCausalModel(CausalGraph(["X", "V"], [("X", "V")]), nodes)
+        >>> model = StructuralCausalModel("X -> V", nodes)
         >>> sorted(pyro.poutine.trace(model).get_trace().stochastic_nodes)
         ['V', 'V.z', 'X', 'X.z']
     """
@@ -183,7 +183,7 @@ class CausalVAE(StructuralCausalModel):
         >>> from causal_pyro_models import counterfactual, fit
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> model = CausalVAE(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": 1, "Y": 1}, latent=1)
+        >>> model = CausalVAE("X -> Y", {"X": 1, "Y": 1}, latent=1)
         >>> _ = fit(model, data, steps=50, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0}, seed=0)
         >>> print(f"{world.mean('Y').item():.1f}")
