@@ -191,7 +191,8 @@ def _under_posterior(
 ) -> Noise:
     """The noise given each draw of the parameters that the model is held at."""
     conditioned = Conditioned.on(program, evidence)
-    check_determined(conditioned.sampled)
+    with held.at(held.chosen(1)):  # at one draw, as what is hidden is looked for by comparing runs
+        check_determined(conditioned.sampled)
     posterior, rows = given_posterior(conditioned, held, method, num_samples)
     with held.at(rows):
         return replace(_completed(conditioned, len(rows), posterior, seed), exact=False)
