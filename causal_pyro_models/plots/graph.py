@@ -36,7 +36,7 @@ def plot_graph(graph: GraphLike, ax: Axes | None = None) -> Axes:
         QueryError: something else than a graph or axes.
 
     Example:
-        >>> plot_graph(CausalGraph.from_edges([("Z", "X"), ("X", "Y")], bidirected=[("X", "Y")])).get_aspect()
+        >>> plot_graph("Z -> X -> Y; X <-> Y").get_aspect()
         1.0
     """
     import matplotlib.pyplot as plt
