@@ -11,6 +11,7 @@ from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification import ate_bounds, bounds, pn_bounds, pns_bounds, ps_bounds
 from causal_pyro_models.identification.bounding import question
 from causal_pyro_models.identification.bounding.sampling import broken_independences
+from causal_pyro_models.identification.bounding.strata import covariates
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from tests.generators import examples
 from tests.identification.oracles import random_model
@@ -77,6 +78,9 @@ def test_what_is_confounded_or_set_or_follows_is_no_stratum():
     truth = model.probability([("Y", {"X": 1}, 1)])
     found = bounds(confounded, table_of(model), "P(Y=1 | do(X=1))")
     assert found.lower - CLOSE <= truth <= found.upper + CLOSE
+    opened = CausalGraph(COVARIATE.variables, COVARIATE.edges[1:], [("X", "Y"), ("Z", "C"), ("C", "X")])
+    assert covariates(opened, {"C"}, [], []) == frozenset()  # given C, the instrument tells of the types of X
+    assert covariates(COVARIATE, {"C"}, [], []) == {"C"} and covariates(COVARIATE, {"X"}, [], []) == frozenset()
     table = table_of(random_model(BOW_OF_C, np.random.default_rng(1)))
     set_too = bounds(BOW_OF_C, table, "P(Y=1 | do(X=1, C=1))")
     stratum = table.array(["C", "X", "Y"])[1] / table.array(["C"])[1]

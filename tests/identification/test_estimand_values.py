@@ -178,9 +178,10 @@ def test_states_of_several_tables_are_put_together():
     """The trial has no units with Z = 2, of which the target has none either; and its states come in another order."""
     graph = CausalGraph(BACK_DOOR.variables, BACK_DOOR.edges, [("X", "Y")])
     estimand = identify(graph, "P(Y | do(X))", target="*", experiments={"trial": ["X"]}, selection={"trial": "Z"})
-    trial = JointTable(["Y", "X", "Z"], np.full((2, 2, 2), 0.125), {"Z": [1, 0]})
+    chances = np.array([[0.5, 0.5], [0.9, 0.2]])  # of Y = 1, for each X, and Z = 1 and 0
+    trial = JointTable(["Y", "X", "Z"], 0.25 * np.stack([1.0 - chances, chances]), {"Z": [1, 0]})
     tables = {("*", ()): JointTable(["Z"], [0.3, 0.7, 0.0]), ("trial", ("X",)): trial}
-    assert estimand.evaluate(tables, {"X": 1, "Y": 1}) == pytest.approx(0.5)
+    assert estimand.evaluate(tables, {"X": 1, "Y": 1}) == pytest.approx(0.3 * 0.2 + 0.7 * 0.9)
     tables["*", ()] = JointTable(["Z"], [0.3, 0.6, 0.1])
     with pytest.raises(DataError, match="divides by zero"):
         estimand.evaluate(tables, {"X": 1, "Y": 1})
