@@ -274,11 +274,18 @@ def mediated(n, seed):
     return pd.DataFrame({"Z": z, "X": x, "M": m, "Y": 2 * x + 3 * m - z + rng.normal(size=n)})
 
 
+class Unused:
+    """A learner that nothing is to be learned with."""
+
+    def fit(self, features, target):
+        raise AssertionError("a marginal takes no regression")
+
+
 def test_a_bare_marginal_is_a_number():
-    """The effect on what is no descendant is zero, and the mean under do is that of the column."""
+    """The effect on what is no descendant is zero, and the mean under do is that of the column, without a learner."""
     data = mediated(200, 0)
     marginal = identify(LINEAR.active.graph, "E[Z | do(X)]")
-    contrast = marginal.evaluate(data, contrast={"X": (0.0, 1.0)}, seed=0)
+    contrast = marginal.evaluate(data, contrast={"X": (0.0, 1.0)}, seed=0, regressor=Unused())
     assert float(contrast.value) == float(contrast.standard_error) == 0.0
     found = marginal.evaluate(data, {"X": 1.0}, seed=0)
     assert float(found.value) == pytest.approx(data["Z"].mean(), abs=1e-12)
