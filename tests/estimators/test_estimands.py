@@ -20,6 +20,7 @@ from causal_pyro_models.identification import (
     natural_direct_effect,
     natural_indirect_effect,
     parse,
+    recover,
 )
 from causal_pyro_models.identification.estimand_values import Quantity, Summand
 from causal_pyro_models.inference.enumeration import joint_table
@@ -395,3 +396,22 @@ def test_mistakes_with_several_tables_are_named():
             TRIAL.evaluate(wrong, values)
     with pytest.raises(QueryError, match="no learners"):
         TRIAL.evaluate(tables, values, regressor=LeastSquares())
+
+
+def test_selected_units_and_a_census_have_a_joint_interval():
+    """A case-control study of known prevalence: within 4 standard errors, most of them from the study."""
+    risk = recover("X -> Y -> S", "E[Y | do(X)]", "S", external="Y")
+    rng = np.random.default_rng(0)
+    x = rng.random(200_000) < 0.3
+    y = rng.random(200_000) < np.where(x, 0.04, 0.01)
+    units = pd.DataFrame({"X": x * 1, "Y": y * 1})
+    chosen = pd.concat([units[units["Y"] == 1][:1000], units[units["Y"] == 0][:1000]])
+    sources = {("S=1", ()): chosen, ("", ()): units[["Y"]]}
+    found = risk.evaluate(sources, contrast={"X": (0, 1)})
+    assert abs(float(found.value) - 0.03) < 4 * float(found.standard_error) < 0.012
+    exact = risk.evaluate({**sources, ("", ()): JointTable(["Y"], [0.981, 0.019])}, contrast={"X": (0, 1)})
+    assert float(exact.standard_error) < float(found.standard_error)
+    with pytest.raises(DataError, match="all units as well"):
+        risk.evaluate(chosen, {"X": 1})
+    seen = recover("X -> Y; X -> S", "E[Y | do(X)]", "S").evaluate(units[units["X"] == 1], {"X": 1})
+    assert float(seen.value) == pytest.approx(units[units["X"] == 1]["Y"].mean())
