@@ -143,7 +143,15 @@ class Coded(Tensor):
                 return _wrapped(found, _shared(args[:1]))
         if name.endswith("_") and not name.endswith("__"):
             raise QueryError(f"{name} would change the codes of labels in place: make a new tensor.")
-        return func(*_bare(args, Coded.numbers), **_bare(kwargs, Coded.numbers))
+        found = func(*_bare(args, Coded.numbers), **_bare(kwargs, Coded.numbers))
+        return found.as_subclass(Calculated) if isinstance(found, Tensor) else found
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return labelled, (self.codes, self.variable, self.site)
+
+
+class Calculated(Tensor):
+    """Numbers that were calculated from labels: what they say of a variable with labels are labels, not codes."""
 
 
 def labelled(value: Tensor, variable: object, name: str = "values") -> Tensor:
@@ -167,14 +175,16 @@ def codes(value: Tensor) -> Tensor: ...
 def codes(value: Any) -> Any: ...
 def codes(value: Any) -> Any:
     """A tensor as a plain one, anything else as it is."""
+    if isinstance(value, Calculated):
+        return value.as_subclass(Tensor)
     return value.codes if isinstance(value, Coded) else value
 
 
 def in_codes(name: str, value: Any, variable: object, error: type[CausalError]) -> Any:
     """A value as a model has it: labels as their codes, a tensor as it is.
 
-    Codes that know their labels go by these. Of a variable without labels the value comes back, and so it does where
-    labels are codes and it is numbers.
+    Codes that know their labels go by these, and so do numbers that were calculated from labels. Of a variable without
+    labels the value comes back, and so it does where labels are codes and it is numbers.
 
     Args:
         name: the variable.
@@ -186,7 +196,13 @@ def in_codes(name: str, value: Any, variable: object, error: type[CausalError]) 
         if not isinstance(variable, Labelled) or value.variable.labels == variable.labels:
             return value.codes
         value = value.numpy()
-    if isinstance(value, Tensor) or not isinstance(variable, Labelled):
+    if isinstance(value, Calculated):
+        plain = codes(value)
+        value = plain.numpy(force=True) if isinstance(variable, Labelled) and plain.dtype != torch.bool else plain
+    if not isinstance(variable, Labelled):
+        return value
+    if isinstance(value, Tensor):
+        _check_codes(name, value, variable, error)
         return value
     try:
         array = as_array(value)
@@ -196,6 +212,19 @@ def in_codes(name: str, value: Any, variable: object, error: type[CausalError]) 
         return value
     found = coded(name, array, variable.labels, error)
     return found.double() if isinstance(variable, Binary) else found
+
+
+def _check_codes(name: str, value: Tensor, variable: Labelled, error: type[CausalError]) -> None:
+    """Refuse a tensor of something else than codes, where these are other numbers than the labels."""
+    labels = variable.labels
+    if are_codes(labels) or value.dtype == torch.bool or value.is_complex():
+        return
+    wrong = value[torch.isfinite(value) & ~torch.isin(value, torch.arange(len(labels)).to(value))]
+    if wrong.numel():
+        raise error(
+            f"a torch.Tensor for variable {name!r} holds the codes 0 to {len(labels) - 1} of its labels "
+            f"{list(labels)!r:.200}, got {float(wrong[0]):g}: give labels by themselves, in a list or in a NumPy array."
+        )
 
 
 def in_cells(

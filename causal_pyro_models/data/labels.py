@@ -110,8 +110,9 @@ def unknown_label(
     name: str, unknown: Sequence[Any], labels: Sequence[Label], error: type[CausalError] = DataError
 ) -> CausalError:
     """The error for values that are none of the labels of a variable."""
-    shown = sorted({str(value) for value in unknown})
-    hint = suggestion(unknown[0], labels) if isinstance(unknown[0], str) else ""
+    alike = any(str(value) == str(label) for value in unknown for label in labels)  # "1" where the label is 1
+    shown = sorted({repr(value) if alike else str(value) for value in unknown})
+    hint = suggestion(unknown[0], labels) if isinstance(unknown[0], str) and not alike else ""
     listing = ", ".join(map(repr, labels[:20])) + (", ..." if len(labels) > 20 else "")
     return error(
         f"variable {name!r} has values that are none of its labels [{listing}]: {', '.join(shown[:5]):.200}.{hint} "

@@ -13,7 +13,8 @@ from causal_pyro_models.data.variables import Labelled
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.inference.draws import Draws
 from causal_pyro_models.inference.program import Program, Site
-from causal_pyro_models.scm.handlers.interventions import Do
+from causal_pyro_models.scm.handlers.interventions import Do, Potential
+from causal_pyro_models.scm.handlers.policies import Policy
 from causal_pyro_models.scm.sites import describe_support
 
 UnitFunction: TypeAlias = Callable[[Draws], torch.Tensor]
@@ -30,7 +31,8 @@ def shown(outcome: object) -> str:
 
 def checked_number(name: str, value: Any, site: Site) -> Number:
     """The value of a treatment in the model, once it is known to be one that factual values can be compared with."""
-    value = in_codes(name, value, site.variable, InterventionError)
+    rule = callable(value) or isinstance(value, Policy | Potential)
+    value = value if rule else in_codes(name, value, site.variable, InterventionError)
     if not isinstance(value, Real | torch.Tensor):
         raise InterventionError(f"treatment {name!r} must be a number, to tell who was treated, got {value!r}.")
     return value if isinstance(value, torch.Tensor) else float(value)

@@ -161,15 +161,14 @@ def coupled(forms: Forms) -> bool:
     """Whether the law of a unit in the last plate of a program, or a factor, moves with the values of another unit.
 
     Units are changed by the digits of their numbers: for any two there is a run that changes one and leaves the other.
-    Units of two plates are other units, however many they are.
     """
     try:
         one, other = _trace(forms.single), _trace(forms.single)
-        plates = {f.name: f.size for site in one.values() for f in site["cond_indep_stack"] if f.dim == -1}
-        if len(plates) > 1:
+        sizes = {f.size for site in one.values() for f in site["cond_indep_stack"] if f.dim == -1}
+        if len(sizes) > 1:  # units of one plate are no units of another
             return True
         laws = {name: site for name, site in one.items() if not is_deterministic(site)}
-        return any(_bears_on_others(forms, one, other, laws, units) for units in _told_apart(*plates.values()))
+        return any(_bears_on_others(forms, one, other, laws, units) for units in _told_apart(*sizes))
     except Exception:  # of runs that come to other sites: nothing shows that the units are apart
         return True
 

@@ -191,7 +191,7 @@ ANSWERED = [
     Bad("a flow given an unknown label", EvidenceError, ("'X'", "'female', 'male'", "femal", "Did you mean 'female'"), lambda: abduct(CausalFlow(XY, SEXES), {"X": "femal", "Y": 0.0})),
     Bad("a flow given the code of a label", EvidenceError, ("'X'", "'female', 'male'", "0", "torch.Tensor"), lambda: abduct(CausalFlow(XY, SEXES), {"X": 0, "Y": 0.0})),
     Bad("a flow set to an unknown label", InterventionError, ("'X'", "'female', 'male'", "mal", "Did you mean 'male'"), lambda: counterfactual(CausalFlow(XY, SEXES), {"X": "male", "Y": 0.0}, {"X": "mal"})),
-    Bad("a flow set to a class that does not exist", InterventionError, ("'X'", "support", "2"), lambda: counterfactual(CausalFlow(XY, SEXES), {"X": torch.tensor(0), "Y": 0.0}, {"X": torch.tensor(2)})),
+    Bad("a flow set to a class that does not exist", InterventionError, ("'X'", "codes 0 to 1", "2"), lambda: counterfactual(CausalFlow(XY, SEXES), {"X": torch.tensor(0), "Y": 0.0}, {"X": torch.tensor(2)})),
 ]  # fmt: skip
 
 

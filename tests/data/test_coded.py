@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import pickle
 from datetime import datetime
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_what_leaves_torch_has_labels():
 
 def test_numbers_are_calculated_with_and_nothing_else():
     assert (NUMBERS * 2.0).tolist() == [6.0, 4.0, 2.0] and float(NUMBERS[0]) == 3.0
-    assert NUMBERS.double().mean() == 2.0 and NUMBERS.sum() == 6.0 and type(NUMBERS + 1) is torch.Tensor
+    assert NUMBERS.double().mean() == 2.0 and NUMBERS.sum() == 6.0 and type(codes(NUMBERS + 1)) is torch.Tensor
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,31 @@ def test_values_of_other_codes_are_translated_and_labels_of_any_container_read()
         assert in_codes("when", day, days, DataError).item() == 1
     with pytest.raises(DataError, match=r"'when' has values that are none of its labels.*never"):
         in_codes("when", "never", days, DataError)
+
+
+def test_what_is_calculated_from_labels_says_labels():
+    """A function of labels that returns their numbers means labels, in whatever torch operation they came to be."""
+    kind = NUMBERS.variable
+    for value in (NUMBERS.clamp(max=2), NUMBERS - 0.0, (NUMBERS * 3 + 3).reshape(-1) / 3 - 1, NUMBERS.float()):
+        found = in_codes("dose", value, kind, QueryError)
+        assert torch.tensor(kind.labels)[found.long()].tolist() == value.tolist()
+    with pytest.raises(QueryError, match=r"'dose' has values that are none of its labels.*0\.0"):
+        in_codes("dose", NUMBERS - 1, kind, QueryError)
+    assert type(in_codes("other", NUMBERS * 2, None, QueryError)) is torch.Tensor
+
+
+def test_tensors_of_something_else_than_codes_are_refused():
+    with pytest.raises(QueryError, match=r"'dose' holds the codes 0 to 2 of its labels .* got 3: give labels"):
+        in_codes("dose", torch.tensor([1, 3]), NUMBERS.variable, QueryError)
+    assert in_codes("dose", torch.tensor([2, 0]), NUMBERS.variable, QueryError).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("value", [NAMED, NUMBERS], ids=["named", "numbers"])
+def test_pickles_and_copies_keep_the_labels(value):
+    for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
+        assert type(again) is Coded and again.tolist() == value.tolist() and again.site == value.site
+
+
+def test_numbers_in_words_are_told_from_numbers():
+    with pytest.raises(QueryError, match=r"none of its labels .*: '3'\. Correct"):
+        in_codes("dose", "3", NUMBERS.variable, QueryError)

@@ -10,6 +10,8 @@ from pyro import poutine
 
 from causal_pyro_models import (
     AdditiveNoiseModel,
+    Binary,
+    Categorical,
     CausalGraph,
     Continuous,
     abduct,
@@ -163,3 +165,23 @@ def test_a_plan_over_time_is_its_values_one_by_one(markov):
         level = 0.8 * level - action + 0.5 * noise[f"U_L_{t + 1}"]
         assert torch.allclose(found[f"L_{t + 1}"], level, atol=1e-6)
     assert 0.05 < float(found["A_3"].mean()) < 0.95
+
+
+def labelled_model():
+    law = dist.Categorical(torch.tensor([0.2, 0.3, 0.5]))
+    dose = pyro.sample("dose", law, infer={"variable": Categorical(3, (1, 2, 3))})
+    arm = pyro.sample("arm", dist.Bernoulli(0.5), infer={"variable": Binary((10, 20))})
+    pyro.sample("Y", dist.Normal(dose + arm, 0.1))
+
+
+def test_functions_of_labels_that_are_numbers_set_labels():
+    """clamp(max=2) of the labels 1, 2, 3 leaves 1 where it was 1; as codes it would leave 3."""
+    drawn = sample(intervene(labelled_model, {"dose": lambda dose: dose.clamp(max=2)}), 4_000, seed=0)
+    assert abs(float((drawn["dose"] == 1).double().mean()) - 0.2) < 5 * (0.16 / 4_000) ** 0.5
+    assert not bool((drawn["dose"] == 3).any())
+    rule = policy(lambda v: v["dose"].clamp(max=2) * 10, reads=["dose"])
+    drawn = sample(intervene(labelled_model, {"arm": rule}), 1_000, seed=0)
+    assert torch.equal(drawn["arm"] == 20, drawn["dose"] >= 2)
+    for wrong in (lambda dose: dose - 1, lambda dose: dose + 1):
+        with pytest.raises(InterventionError, match="'dose' has values that are none of its labels"):
+            sample(intervene(labelled_model, {"dose": wrong}), 100, seed=0)
