@@ -140,6 +140,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names.spli
 __all__ = ["__version__", *_HOME]
 
 registered_in("evaluate_on", "causal_pyro_models.estimators.estimands")
+registered_in("evaluate_on_samples", "causal_pyro_models.estimators.estimands")
 
 
 def __getattr__(name: str) -> Any:

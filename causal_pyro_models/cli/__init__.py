@@ -25,7 +25,7 @@ EXAMPLE = """\
 example:
   causal-pyro run --data cells.csv --graph cells.dot --do PKA=2.0 --control PKA=0.0 --outcome Erk
 
-A graph file is DOT (digraph { A -> B }), dagitty (dag { A -> B }), or a list of edges, one "A -> B" to a line.
+A graph file is DOT (digraph { A -> B }), GML, dagitty (dag { A -> B }), or a list of edges, one "A -> B" to a line.
 Numbers in a table are taken on their own scale; columns of two values, of strings, or of up to ten integers are
 discrete, and their labels are given as they stand in the table (--do group=treated)."""
 

@@ -26,6 +26,7 @@ MIN_VARIED = 20  # rows that differ from the most common value, so that no half 
 MAX_NUMBERS = 10  # labels of one column that may be numbers, beside others that are text
 
 _COMMENTS = re.compile(r"\A(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.DOTALL)
+_GML = re.compile(r"(?:(?:creator|version)\s[^\n]*\s+)*graph\s*\[", re.IGNORECASE)
 _DOT = re.compile(r"(?:strict\s+)?(?:di)?graph\b[^{>]*\{", re.IGNORECASE)
 _DAGITTY = re.compile(r"(?:dag|mag|pdag|pag)\b[^{>]*\{", re.IGNORECASE)
 _EDGE = re.compile(r"(?P<a>[^,]*?)\s*(?P<arrow><->|->|,)\s*(?P<b>[^,]*)")
@@ -63,7 +64,7 @@ def _as_written(columns: pd.Index, header: pd.Series) -> list[object]:
 
 
 def read_graph(path: Path) -> CausalGraph:
-    """The graph in a file: DOT, dagitty, or a list of edges.
+    """The graph in a file: GML, DOT, dagitty, or a list of edges.
 
     Raises:
         GraphError: no such file, or no such graph.
@@ -76,6 +77,8 @@ def read_graph(path: Path) -> CausalGraph:
         raise GraphError(f"cannot read the graph {path}: {error.strerror}.") from error
     body = text[_COMMENTS.match(text).end() :]  # type: ignore[union-attr]  # it matches the empty string
     try:
+        if _GML.match(body):
+            return CausalGraph.from_gml(text)
         if _DOT.match(body):
             return CausalGraph.from_dot(text)
         if _DAGITTY.match(body):

@@ -12,7 +12,7 @@ from causal_pyro_models.effects.queries import contrast_queries, effect_queries
 from causal_pyro_models.effects.question import Options, Question, asked
 from causal_pyro_models.errors import InterventionError, QueryError, unknown_variable
 from causal_pyro_models.estimate import Estimate
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.identification.mediation import (
     natural_direct_effect,
     natural_indirect_effect,
@@ -146,7 +146,7 @@ def path_specific(
     outcome: str,
     paths: Iterable[Sequence[str]],
     *,
-    graph: CausalGraph | None = None,
+    graph: GraphLike | None = None,
     **options: Unpack[Options],
 ) -> Estimate:
     """The effect that the treatment has along some of its paths, against control on all.
@@ -184,7 +184,7 @@ def path_specific(
         if len(treatment) != 1:
             raise InterventionError(f"path_specific takes one treatment, got {list(treatment)}.")
         (source,) = treatment
-        own = CausalGraph.from_model(model) if graph is None else graph
+        own = CausalGraph.from_model(model) if graph is None else as_graph(graph, QueryError)
         edges = _active_edges(question.program, own, source, outcome, listed)
         effect = functools.partial(path_specific_effect, question.data_graph or own, paths=listed)
         basis = question.basis(contrast_queries, effect, treatment, outcome)
@@ -227,8 +227,6 @@ def _active_edges(
     """The edges of the listed paths, once they are known to compose these paths only."""
     if wrong := [path for path in paths if not isinstance(path, tuple | list)]:
         raise QueryError(f"a path is a sequence of names, such as ('X', 'M', 'Y'), got {wrong[0]!r}.")
-    if not isinstance(graph, CausalGraph):
-        raise QueryError(f"graph must be a CausalGraph, or None for that of the model, got {type(graph).__name__}.")
     listed = {tuple(path) for path in paths}
     if not listed:
         raise QueryError("path_specific needs at least one path, such as ('X', 'M', 'Y').")

@@ -9,8 +9,7 @@ from causal_pyro_models.effects.outcomes import Outcome
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
 from causal_pyro_models.identification.expressions.expression import Symbol, Term, term
-from causal_pyro_models.identification.expressions.query import Query
-from causal_pyro_models.identification.mediation import Contrast
+from causal_pyro_models.identification.expressions.query import Contrast, Query
 from causal_pyro_models.inference.draws import Noise
 from causal_pyro_models.scm.handlers.interventions import Potential, Treatment
 from causal_pyro_models.scm.handlers.policies import Policy

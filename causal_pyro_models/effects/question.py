@@ -30,7 +30,7 @@ from causal_pyro_models.errors import (
     unknown_variable,
 )
 from causal_pyro_models.estimate import LINE, Basis, Doubt, Estimate, Scale
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, as_graph
 from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.inference.abduction import DEFAULT_DRAWS, Method, abducted
@@ -142,8 +142,8 @@ class Question:
                 raise QueryError(f"{name} must be True or False, got {getattr(self, name)!r:.80}.")
         if self.data_graph is None and self.require_identified:
             raise QueryError("require_identified needs the graph of the data: pass data_graph=CausalGraph(...).")
-        if not isinstance(self.data_graph, CausalGraph | None):
-            raise QueryError(f"data_graph must be a CausalGraph, got {type(self.data_graph).__name__}.")
+        if self.data_graph is not None:
+            object.__setattr__(self, "data_graph", as_graph(self.data_graph, QueryError))
 
     @property
     def informed(self) -> bool:

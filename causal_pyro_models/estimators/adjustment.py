@@ -9,7 +9,8 @@ import numpy as np
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import DataError, NoValidSetError, QueryError, unknown_variable
 from causal_pyro_models.graph import (
-    CausalGraph,
+    GraphLike,
+    as_graph,
     is_adjustment_set,
     optimal_adjustment_set,
     optimal_minimal_adjustment_set,
@@ -61,7 +62,7 @@ def adjustment_problem(
     data: "pd.DataFrame",
     treatment: Arms,
     outcome: str | Mapping[str, Any],
-    graph: CausalGraph | None,
+    graph: GraphLike | None,
     adjustment: Iterable[str] | None,
 ) -> AdjustmentProblem:
     """The problem that the arguments of the estimators describe, see :func:`g_formula`."""
@@ -80,11 +81,10 @@ def adjustment_problem(
 
 
 def _covariates(
-    data: "pd.DataFrame", x: str, y: str, graph: CausalGraph | None, adjustment: Iterable[str] | None
+    data: "pd.DataFrame", x: str, y: str, graph: GraphLike | None, adjustment: Iterable[str] | None
 ) -> tuple[str, ...]:
     """The adjustment set that was given, once it is checked, or the best of the graph."""
-    if graph is not None and not isinstance(graph, CausalGraph):
-        raise QueryError(f"graph must be a CausalGraph, got {type(graph).__name__}.")
+    graph = None if graph is None else as_graph(graph, QueryError)
     if adjustment is not None:
         z = (adjustment,) if isinstance(adjustment, str) else tuple(adjustment)
         for name in z:

@@ -1,19 +1,27 @@
 """Identified estimands from models and from data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import pandas as pd
 
-from causal_pyro_models.errors import DataError, ModelError
+from causal_pyro_models.errors import DataError, ModelError, QueryError
 from causal_pyro_models.estimate import Estimate
 from causal_pyro_models.estimators.g_computation import GComputation
 from causal_pyro_models.estimators.learners import Classifier, LeastSquares, LogisticRegression, Regressor
 from causal_pyro_models.estimators.plug_in import PlugIn
 from causal_pyro_models.estimators.uncertainty import Bootstrap, DeltaMethod, Statistic, Uncertainty, estimated
-from causal_pyro_models.identification.estimand_values import JointTables, Quantity, evaluate_on
+from causal_pyro_models.identification.estimand_values import (
+    JointTables,
+    Quantity,
+    Regime,
+    evaluate_on,
+    evaluate_on_samples,
+    table_of,
+)
 from causal_pyro_models.identification.expressions.expression import Probability
-from causal_pyro_models.identification.laws.columns import check_columns, is_discrete
+from causal_pyro_models.identification.laws.columns import check_columns, is_dataframe, is_discrete
+from causal_pyro_models.identification.laws.joint_table import Joint
 from causal_pyro_models.inference.enumeration import enumerated, is_finite
 from causal_pyro_models.inference.prediction import sample
 from causal_pyro_models.inference.program import inspect_model
@@ -63,6 +71,52 @@ def evaluate_on_data(
     return estimated(quantity.name, statistic, uncertainty or usual, level, seed)
 
 
+@evaluate_on_samples.register(pd.DataFrame)
+def evaluate_on_data_of_several(
+    sample: pd.DataFrame,
+    laws: Mapping[Regime, Joint],
+    quantity: Quantity,
+    *,
+    uncertainty: Uncertainty | None = None,
+    regressor: Regressor | None = None,
+    classifier: Classifier | None = None,
+    level: float = 0.95,
+    seed: int | None = None,
+) -> Estimate:
+    """A quantity that is identified by several distributions, of which some are samples, independent of one another.
+
+    Args:
+        sample: one of the samples.
+        laws: (domain, variables that were set) -> a DataFrame with a row for each unit, or an exact table; each needs
+            the columns that the estimand reads there.
+        quantity: what is asked.
+        uncertainty: ``DeltaMethod()``, the default, or ``Bootstrap()``.
+        regressor, classifier, level, seed: as for data; learners are for one distribution.
+
+    Raises:
+        DataError: a distribution that is missing, data with gaps or without rows, or continuous columns in one of
+            several distributions.
+    """
+    reads = quantity.reads
+    tables = {regime: table_of(laws, regime) for regime in reads}
+    if list(reads) == [("", frozenset())] and is_dataframe(only := tables["", frozenset()]):
+        options = {"uncertainty": uncertainty, "regressor": regressor, "classifier": classifier}
+        found: Estimate = evaluate_on_data(only, quantity, **options, level=level, seed=seed)
+        return found
+    if regressor is not None or classifier is not None:
+        raise QueryError("an estimand that stands on several distributions takes no learners: leave them out.")
+    for regime, table in tables.items():
+        if is_dataframe(table):
+            check_columns(table, sorted(reads[regime]))
+            for name in sorted(reads[regime]):
+                if not is_discrete(table[name]):
+                    raise DataError(
+                        f"column {name!r} is continuous in the data of {regime[0]!r}, {sorted(regime[1])}: an estimand "
+                        f"that stands on several distributions takes discrete columns, bin it."
+                    )
+    return estimated(quantity.name, PlugIn(tables, quantity), uncertainty or DeltaMethod(), level, seed)
+
+
 @evaluate_on.register(cast(type, Callable))
 @isolated
 def evaluate_on_model(
@@ -94,7 +148,7 @@ def evaluate_on_model(
     _check_single(quantity)
     names = sorted(quantity.names)
     if num_samples is None and is_finite(program := inspect_model(model)):
-        return JointTables.of(enumerated(program, names), quantity.names).value(quantity)
+        return JointTables.of(enumerated(program, names), quantity).value(quantity)
     data = _sampled(model, names, num_samples or SAMPLES, seed)
     options = {"uncertainty": uncertainty or Bootstrap(50), "regressor": regressor, "classifier": classifier}
     found: Estimate = evaluate_on_data(data, quantity, **options, level=level, seed=seed)
@@ -105,8 +159,8 @@ def _check_single(quantity: Quantity) -> None:
     parts = (part for summand in quantity.summands for part in summand.expression.walk())
     if any(isinstance(p, Probability) and (p.do or p.domain) for p in parts):
         raise DataError(
-            "the estimand stands on several distributions: pass a dict of joint tables or DataFrames, such as "
-            "{('', ()): observed, ('', ('Z',)): randomised}."
+            "the estimand stands on several distributions, or on an experiment: pass a dict of joint tables or "
+            "DataFrames, such as {('', ()): observed, ('', ('Z',)): randomised}."
         )
 
 

@@ -112,6 +112,8 @@ class _Sample:
             given = (*given, term)
 
     def _expected(self, target: Term, given: tuple[Term, ...], drawn: Mapping[Symbol, Any], size: int) -> Array:
+        if not given:  # a marginal, which takes no regression
+            return self._column(target)
         features = self._at(given, drawn, size)
         if isinstance(target.value, Symbol) and not _is_binary(self.statistic.levels.get(target.name)):
             return np.asarray(self._regression(target.name, given)[0].predict(features), dtype=np.float64)
@@ -122,6 +124,17 @@ class _Sample:
         if isinstance(target.value, Symbol):
             return np.asarray(chances @ np.array(values, dtype=np.float64))
         return np.asarray(chances[:, values.index(target.value)])
+
+    def _column(self, target: Term) -> Array:
+        """The outcome in each row, or whether its event happens."""
+        column = self.data[target.name]
+        if not isinstance(target.value, Symbol):
+            if not (self.statistic.data[target.name] == target.value).any():
+                raise DataError(f"{target.name!r} never has the value {target.value!r:.80}.")
+            return np.asarray(column == target.value, dtype=np.float64)
+        if column.dtype.kind not in "iufb":
+            raise QueryError(f"{target.name!r} has no mean: its values are no numbers. Give the outcome a value.")
+        return np.asarray(column, dtype=np.float64)
 
     def _regression(self, name: str, given: tuple[Term, ...]) -> tuple[Any, Array]:
         """The learned mean of a column given others, and its residuals."""

@@ -20,6 +20,7 @@ from causal_pyro_models.graph.adjustment import (
     proper_backdoor_graph,
 )
 from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.forms import GraphLike, as_graph
 from causal_pyro_models.graph.frontdoor import frontdoor_sets, is_frontdoor_set, minimal_frontdoor_set
 from causal_pyro_models.graph.instruments import Instrument, instruments, is_instrument
 from causal_pyro_models.graph.separators import (
@@ -35,9 +36,11 @@ __all__ = [
     "BACKDOOR",
     "CausalGraph",
     "Criterion",
+    "GraphLike",
     "Instrument",
     "Verdict",
     "adjustment_sets",
+    "as_graph",
     "causal_nodes",
     "closest_separator",
     "forbidden_nodes",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from causal_pyro_models.errors import NoValidSetError, QueryError
 from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.forms import GraphLike, as_graph
 from causal_pyro_models.graph.separation import open_path
 from causal_pyro_models.graph.separators import (
     closest_separator,
@@ -63,7 +64,7 @@ class Criterion:
     why_forbidden: Callable[[CausalGraph, frozenset[str], frozenset[str], str], str]
 
 
-def causal_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> frozenset[str]:
+def causal_nodes(graph: GraphLike, treatment: Names, outcome: Names) -> frozenset[str]:
     """cn(X, Y): the variables on proper causal paths from treatment to outcome, without the treatment itself.
 
     A causal path is a directed one, and proper where only its first variable is a treatment.
@@ -72,11 +73,12 @@ def causal_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> frozen
         >>> sorted(causal_nodes(CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("X", "C")]), "X", "Y"))
         ['M', 'Y']
     """
+    graph = as_graph(graph)
     x, y = checked_sets(graph.variables, treatment=treatment, outcome=outcome)
     return (graph.descendants(x) - x) & graph.remove_outgoing(x).ancestors(y)
 
 
-def forbidden_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> frozenset[str]:
+def forbidden_nodes(graph: GraphLike, treatment: Names, outcome: Names) -> frozenset[str]:
     """The variables that bias an adjustment: the causal nodes and all their descendants, without the treatment.
 
     References:
@@ -88,11 +90,12 @@ def forbidden_nodes(graph: CausalGraph, treatment: Names, outcome: Names) -> fro
         >>> sorted(forbidden_nodes(graph, "X", "Y"))
         ['C', 'M', 'Y']
     """
+    graph = as_graph(graph)
     (x,) = checked_sets(graph.variables, treatment=treatment)
     return graph.descendants(causal_nodes(graph, treatment, outcome)) - x
 
 
-def proper_backdoor_graph(graph: CausalGraph, treatment: Names, outcome: Names) -> CausalGraph:
+def proper_backdoor_graph(graph: GraphLike, treatment: Names, outcome: Names) -> CausalGraph:
     """The graph without the first edge of every proper causal path from treatment to outcome.
 
     References:
@@ -102,6 +105,7 @@ def proper_backdoor_graph(graph: CausalGraph, treatment: Names, outcome: Names) 
         >>> proper_backdoor_graph(CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y"), ("X", "C")]), "X", "Y")
         CausalGraph(Z -> X, Z -> Y, X -> C)
     """
+    graph = as_graph(graph)
     (x,) = checked_sets(graph.variables, treatment=treatment)
     causal = causal_nodes(graph, treatment, outcome)
     kept = (edge for edge in graph.edges if not (edge[0] in x and edge[1] in causal))
@@ -136,7 +140,7 @@ BACKDOOR = Criterion(
 
 
 def is_adjustment_set(
-    graph: CausalGraph, treatment: Names, outcome: Names, adjustment: Names, *, criterion: Criterion = ADJUSTMENT
+    graph: GraphLike, treatment: Names, outcome: Names, adjustment: Names, *, criterion: Criterion = ADJUSTMENT
 ) -> Verdict:
     """Whether P(y | do(x)) = sum over z of P(y | x, z) P(z) in every model of the graph, and if not, why.
 
@@ -165,6 +169,7 @@ def is_adjustment_set(
         >>> bool(is_adjustment_set(graph, "X", "Y", ["Z", "C"]))
         True
     """
+    graph = as_graph(graph)
     x, y, z = checked_sets(graph.variables, treatment=treatment, outcome=outcome, adjustment=adjustment)
     check_effect(x, y)
     if bad := z & criterion.forbidden(graph, x, y):
@@ -177,7 +182,7 @@ def is_adjustment_set(
 
 
 def adjustment_sets(
-    graph: CausalGraph,
+    graph: GraphLike,
     treatment: Names,
     outcome: Names,
     *,
@@ -205,12 +210,13 @@ def adjustment_sets(
         >>> [sorted(z) for z in adjustment_sets(graph, "X", "Y", observed="Z")]
         [['Z']]
     """
+    graph = as_graph(graph)
     problem = _problem(graph, treatment, outcome, included, observed, criterion)
     return separators(problem.graph, problem.x, problem.y, included=problem.included, observed=problem.usable)
 
 
 def minimal_adjustment_sets(
-    graph: CausalGraph,
+    graph: GraphLike,
     treatment: Names,
     outcome: Names,
     *,
@@ -231,12 +237,13 @@ def minimal_adjustment_sets(
         >>> [sorted(z) for z in minimal_adjustment_sets(graph, "X", "Y")]
         [['U'], ['Z']]
     """
+    graph = as_graph(graph)
     problem = _problem(graph, treatment, outcome, included, observed, criterion)
     return minimal_separators(problem.graph, problem.x, problem.y, included=problem.included, observed=problem.usable)
 
 
 def minimum_adjustment_set(
-    graph: CausalGraph,
+    graph: GraphLike,
     treatment: Names,
     outcome: Names,
     *,
@@ -259,6 +266,7 @@ def minimum_adjustment_set(
         >>> sorted(minimum_adjustment_set(graph, "X", "Y"))
         ['C']
     """
+    graph = as_graph(graph)
     problem = _problem(graph, treatment, outcome, included, observed, criterion)
     problem.check_exists()
     return minimum_separator(
@@ -266,7 +274,7 @@ def minimum_adjustment_set(
     )
 
 
-def optimal_adjustment_set(graph: CausalGraph, treatment: Names, outcome: Names) -> frozenset[str]:
+def optimal_adjustment_set(graph: GraphLike, treatment: Names, outcome: Names) -> frozenset[str]:
     """The O-set: of all valid adjustment sets the one that estimates with the least asymptotic variance.
 
     The parents of the causal nodes that are not forbidden. It is optimal for linear and for nonparametric (AIPW)
@@ -290,6 +298,7 @@ def optimal_adjustment_set(graph: CausalGraph, treatment: Names, outcome: Names)
         >>> sorted(optimal_adjustment_set(graph, "X", "Y"))
         ['R', 'Z']
     """
+    graph = as_graph(graph)
     problem = _problem(graph, treatment, outcome, (), None, ADJUSTMENT)
     problem.check_exists()
     causal = causal_nodes(graph, problem.x, problem.y)
@@ -309,7 +318,7 @@ def optimal_adjustment_set(graph: CausalGraph, treatment: Names, outcome: Names)
 
 
 def optimal_minimal_adjustment_set(
-    graph: CausalGraph, treatment: Names, outcome: Names, *, observed: Names | None = None
+    graph: GraphLike, treatment: Names, outcome: Names, *, observed: Names | None = None
 ) -> frozenset[str]:
     """Of the minimal adjustment sets the one with the least asymptotic variance, the closest to the outcome.
 
@@ -330,6 +339,7 @@ def optimal_minimal_adjustment_set(
         >>> sorted(optimal_minimal_adjustment_set(graph, "X", "Y"))
         ['B']
     """
+    graph = as_graph(graph)
     problem = _problem(graph, treatment, outcome, (), observed, ADJUSTMENT)
     problem.check_exists()
     return closest_separator(problem.graph, problem.y, problem.x, observed=problem.usable)

@@ -101,9 +101,10 @@ class CausalGraph:
     def from_networkx(cls, graph: "nx.DiGraph[str]") -> "CausalGraph":
         """The causal graph of a ``networkx.DiGraph``, the inverse of :meth:`to_networkx`.
 
-        Bidirected edges are read from the graph attribute ``graph.graph["bidirected"]``, a list of pairs.
+        Bidirected edges are read from the graph attribute ``graph.graph["bidirected"]``, a list of pairs; nodes with
+        the attribute ``observed="no"`` are hidden by :meth:`latent_projection`.
         """
-        return cls(*interop.networkx_edges(graph))
+        return cls._with_hidden(*interop.networkx_edges(graph))
 
     def to_networkx(self) -> "nx.DiGraph[str]":
         """The directed edges as a ``networkx.DiGraph``, with the bidirected pairs in its attribute ``"bidirected"``.
@@ -151,6 +152,22 @@ class CausalGraph:
         """
         return cls._described(text, dot.DOT)
 
+    @classmethod
+    def from_gml(cls, text: str) -> "CausalGraph":
+        """The graph of a GML string, as igraph, Gephi and networkx write it; labels become the names.
+
+        Nodes with ``observed "no"`` are hidden by :meth:`latent_projection`, edges with ``dir "both"`` are bidirected.
+
+        References:
+            Himsolt (1997), GML: a portable graph file format.
+
+        Example:
+            >>> text = 'graph [ directed 1 node [ id 0 label "X" ] node [ id 1 label "Y" ] edge [ source 0 target 1 ] ]'
+            >>> CausalGraph.from_gml(text)
+            CausalGraph(X -> Y)
+        """
+        return cls._with_hidden(*interop.gml_edges(text))
+
     def to_dot(self) -> str:
         """The graph in DOT, for Graphviz and :meth:`from_dot`."""
         return dot.write(dot.DOT, self.variables, self.edges, self.bidirected)
@@ -159,7 +176,7 @@ class CausalGraph:
     def from_dagitty(cls, text: str) -> "CausalGraph":
         """The graph of a dagitty string; variables marked ``latent`` are hidden by :meth:`latent_projection`.
 
-        Other attributes (exposure, outcome, positions) are ignored.
+        Other attributes (exposure, outcome, positions) are ignored. Edges may stand without ``dag { }`` around them.
 
         References:
             Textor et al. (2016), Robust causal inference using directed acyclic graphs: the R package dagitty.
@@ -177,8 +194,14 @@ class CausalGraph:
     @classmethod
     def _described(cls, text: str, language: dot.Language) -> "CausalGraph":
         found = dot.parse(text, language)
-        graph = cls(found.variables, found.edges, found.bidirected)
-        return graph.latent_projection(set(graph.variables).difference(found.hidden)) if found.hidden else graph
+        return cls._with_hidden(found.variables, found.edges, found.bidirected, found.hidden)
+
+    @classmethod
+    def _with_hidden(
+        cls, variables: Iterable[str], edges: Iterable[Edge], bidirected: Iterable[Edge], hidden: Collection[str]
+    ) -> "CausalGraph":
+        graph = cls(variables, edges, bidirected)
+        return graph.latent_projection(set(graph.variables).difference(hidden)) if hidden else graph
 
     @classmethod
     def from_model(cls, model: Callable[[], object]) -> "CausalGraph":

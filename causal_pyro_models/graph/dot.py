@@ -17,13 +17,14 @@ _TOKEN = re.compile(
     (?P<skip> \s+ | //[^\n]* | /\*.*?\*/ | \#[^\n]* )
   | (?P<quoted> "(?:[^"\\]|\\.)*" )
   | (?P<arrow> <-> | -> | <- | -- )
-  | (?P<mark> [{}\[\]=;,] )
+  | (?P<mark> [{}\[\]=;,:+] )
   | (?P<word> -?(?:\d+(?:\.\d*)?|\.\d+)(?![\w.]) | [\w.]+ )
     """,
     re.VERBOSE | re.DOTALL,
 )
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = frozenset({"strict", "graph", "digraph", "node", "edge", "subgraph"})
+_HEADERS = frozenset({"dag", "pdag", "mag", "pag", "graph", "digraph"})  # kinds of graphs of dagitty
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Language:
         keywords: words that are no names unless quoted.
         bidirected: how a bidirected edge is written, given its two ends.
         latent: the attributes (key, value) that mark a variable as hidden.
+        bare: whether edges may stand without header and braces.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Language:
     keywords: frozenset[str]
     bidirected: str
     latent: frozenset[tuple[str, str]]
+    bare: bool = False
 
 
 DOT = Language("DOT", "digraph", _KEYWORDS, "{} -> {} [dir=both]", frozenset({("observed", "no")}))
@@ -52,6 +55,7 @@ DAGITTY = Language(
     frozenset(),
     "{} <-> {}",
     frozenset({("latent", ""), ("l", ""), ("unobserved", ""), ("u", "")}),
+    bare=True,
 )
 
 
@@ -127,6 +131,11 @@ class _Parser:
         tokens, position = [], 0
         while position < len(self.text):
             match = _TOKEN.match(self.text, position)
+            if match is None and self.text[position] == "<" and self.language is DOT:
+                end = self._markup_end(position)
+                tokens.append(_Token("quoted", self.text[position:end], position))
+                position = end
+                continue
             if match is None:
                 wrong = self.text[position]
                 problem = "a string or comment that does not end" if wrong in '"/' else f"unexpected {wrong!r}"
@@ -136,6 +145,15 @@ class _Parser:
                 tokens.append(_Token(kind, match.group(), position))
             position = match.end()
         return [*tokens, _Token("end", "the end of the text", position)]
+
+    def _markup_end(self, position: int) -> int:
+        """The end of a string of markup in DOT, ``<...>``, within which each < has its >."""
+        depth = 0
+        for at in range(position, len(self.text)):
+            depth += {"<": 1, ">": -1}.get(self.text[at], 0)
+            if not depth:
+                return at + 1
+        self._fail(position, "a string that does not end")
 
     def _fail(self, position: int, problem: str) -> NoReturn:
         line = self.text.count("\n", 0, position) + 1
@@ -166,14 +184,20 @@ class _Parser:
             self._fail(self.token.position, f"expected a name, got {self.token.text!r}")
         kind, text, _ = self.token
         self.at += 1
-        return re.sub(r'\\(["\\])', r"\1", text[1:-1]) if kind == "quoted" else text
+        if kind != "quoted":
+            return text
+        name = re.sub(r'\\(["\\])', r"\1", text[1:-1])
+        return name + self._name() if self.language is DOT and self._accept("+") else name
 
     def parse(self) -> Description:
         strict = "strict" in self.language.keywords and self._accept("strict")
-        self._expect(self.language.header)
-        if self._is_name():
-            self._name()
-        self._group(_Scope())
+        if self._is_bare():
+            self._statements(_Scope(), until="end")
+        else:
+            self._expect(self.language.header)
+            if self._is_name():
+                self._name()
+            self._group(_Scope())
         if self.token.kind != "end":
             self._fail(self.token.position, f"expected the end of the text, got {self.token.text!r}")
         found = self.found
@@ -183,14 +207,28 @@ class _Parser:
         found.hidden = [v for v, attributes in found.variables.items() if self.language.latent & attributes.items()]
         return found
 
+    def _is_bare(self) -> bool:
+        """Whether the text has edges and no header."""
+        headed = self.token.text.lower() in _HEADERS and self.token.kind == "word"
+        return self.language.bare and not headed and any(token.kind == "arrow" for token in self.tokens)
+
     def _group(self, scope: _Scope) -> list[str]:
         """``{ statement; ... }``: the variables it mentions."""
         self._expect("{")
+        mentioned = self._statements(scope, until="}")
+        self._expect("}")
+        return mentioned
+
+    def _statements(self, scope: _Scope, until: str) -> list[str]:
+        """Statements up to a closing brace, or the end: the variables they mention."""
         mentioned: list[str] = []
-        while not self._accept("}"):
+        while not self._is_at(until):
             if not self._accept(";"):
                 mentioned += self._statement(scope)
         return list(dict.fromkeys(mentioned))
+
+    def _is_at(self, text: str) -> bool:
+        return self.token.kind == "end" if text == "end" else (self.token.kind, self.token.text) == ("mark", text)
 
     def _statement(self, scope: _Scope) -> list[str]:
         """Defaults, a graph attribute, or a chain of variables and groups with its attributes."""
@@ -225,14 +263,23 @@ class _Parser:
         return [name for end in ends for name in end]
 
     def _end(self, scope: _Scope) -> list[str]:
-        """One end of an edge: a variable, or all those of a group."""
+        """One end of an edge: a variable, several with commas between them (in DOT), or all those of a group."""
         if "subgraph" in self.language.keywords and self._accept("subgraph") and self._is_name():
             self._name()
         if self.token.text == "{" and self.token.kind == "mark":
             return self._group(scope.inner())
+        names = [self._variable(scope)]
+        while self.language is DOT and self._accept(","):
+            names.append(self._variable(scope))
+        return names
+
+    def _variable(self, scope: _Scope) -> str:
+        """A variable; the port of DOT, at which an edge is drawn, says nothing of the graph."""
         name = self._name()
+        while self.language is DOT and self._accept(":"):
+            self._name()
         self.found.variables.setdefault(name, dict(scope.node))
-        return [name]
+        return name
 
     def _attributes(self) -> dict[str, str]:
         """``[key=value, flag]``, any number of times; a flag has an empty value."""

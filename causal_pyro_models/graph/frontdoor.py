@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from causal_pyro_models.errors import NoValidSetError
 from causal_pyro_models.graph.adjustment import Verdict, check_effect, directed_path, listed
 from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.forms import GraphLike, as_graph
 from causal_pyro_models.graph.separation import m_connected, open_path
 from causal_pyro_models.graph.separators import sets_between
 from causal_pyro_models.graph.validation import Names, checked_sets
 
 
-def is_frontdoor_set(graph: CausalGraph, treatment: Names, outcome: Names, mediators: Names) -> Verdict:
+def is_frontdoor_set(graph: GraphLike, treatment: Names, outcome: Names, mediators: Names) -> Verdict:
     """Whether mediators satisfy the front-door criterion, and if not, why.
 
     They intercept every directed path from treatment to outcome; no back-door path from treatment to them is open; and
@@ -36,6 +37,7 @@ def is_frontdoor_set(graph: CausalGraph, treatment: Names, outcome: Names, media
         >>> is_frontdoor_set(graph, "X", "Y", []).reason
         'the mediators do not intercept the directed path X -> M -> Y.'
     """
+    graph = as_graph(graph)
     x, y, m = checked_sets(graph.variables, treatment=treatment, outcome=outcome, mediators=mediators)
     check_effect(x, y)
     if path := directed_path(graph.do(m), x, y):
@@ -48,7 +50,7 @@ def is_frontdoor_set(graph: CausalGraph, treatment: Names, outcome: Names, media
 
 
 def frontdoor_sets(
-    graph: CausalGraph, treatment: Names, outcome: Names, *, included: Names = (), observed: Names | None = None
+    graph: GraphLike, treatment: Names, outcome: Names, *, included: Names = (), observed: Names | None = None
 ) -> Iterator[frozenset[str]]:
     """Every front-door set; there may be exponentially many, with polynomial delay.
 
@@ -66,6 +68,7 @@ def frontdoor_sets(
         >>> [sorted(m) for m in frontdoor_sets(graph, "X", "Y")]
         [['A', 'B'], ['A'], ['B']]
     """
+    graph = as_graph(graph)
     x, y, inside, usable = _checked(graph, treatment, outcome, included, observed)
 
     def exists(inner: frozenset[str], outer: frozenset[str]) -> bool:
@@ -75,7 +78,7 @@ def frontdoor_sets(
 
 
 def minimal_frontdoor_set(
-    graph: CausalGraph, treatment: Names, outcome: Names, *, included: Names = (), observed: Names | None = None
+    graph: GraphLike, treatment: Names, outcome: Names, *, included: Names = (), observed: Names | None = None
 ) -> frozenset[str]:
     """A front-door set of which no proper subset (that has ``included``) is one.
 
@@ -94,6 +97,7 @@ def minimal_frontdoor_set(
         >>> sorted(minimal_frontdoor_set(graph, "X", "Y"))
         ['B']
     """
+    graph = as_graph(graph)
     x, y, inside, usable = _checked(graph, treatment, outcome, included, observed)
     found = _largest(graph, x, y, inside, usable | inside)
     if found is None:

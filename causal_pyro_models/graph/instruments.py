@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph.adjustment import Verdict, forbidden_nodes, listed, proper_backdoor_graph
 from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.forms import GraphLike, as_graph
 from causal_pyro_models.graph.separation import open_path
 from causal_pyro_models.graph.separators import minimal_separators
 from causal_pyro_models.graph.validation import Names, checked_sets
@@ -31,7 +32,7 @@ class Instrument:
         return f"{self.variable} | {', '.join(sorted(self.given))}" if self.given else self.variable
 
 
-def is_instrument(graph: CausalGraph, treatment: str, outcome: str, instrument: str, given: Names = ()) -> Verdict:
+def is_instrument(graph: GraphLike, treatment: str, outcome: str, instrument: str, given: Names = ()) -> Verdict:
     """Whether a variable is an instrument for the total effect of treatment on outcome given others, and if not, why.
 
     In the graph without the first edges of the causal paths it is m-separated from the outcome and not from the
@@ -59,6 +60,7 @@ def is_instrument(graph: CausalGraph, treatment: str, outcome: str, instrument: 
         >>> bool(is_instrument(graph, "X", "Y", "Z", given="W"))
         True
     """
+    graph = as_graph(graph)
     x, y, z, w = checked_sets(graph.variables, treatment=treatment, outcome=outcome, instrument=instrument, given=given)
     _check_single(treatment=x, outcome=y, instrument=z)
     if bad := (w | z) & forbidden_nodes(graph, x, y):
@@ -76,7 +78,7 @@ def is_instrument(graph: CausalGraph, treatment: str, outcome: str, instrument: 
 
 
 def instruments(
-    graph: CausalGraph, treatment: str, outcome: str, *, observed: Names | None = None
+    graph: GraphLike, treatment: str, outcome: str, *, observed: Names | None = None
 ) -> Iterator[Instrument]:
     """The instruments for the total effect of treatment on outcome, each with one set of covariates.
 
@@ -97,6 +99,7 @@ def instruments(
         >>> [str(instrument) for instrument in instruments(graph, "X", "Y")]
         ['I', 'Z | W']
     """
+    graph = as_graph(graph)
     x, y = checked_sets(graph.variables, treatment=treatment, outcome=outcome)
     _check_single(treatment=x, outcome=y)
     (seen,) = checked_sets(graph.variables, observed=graph.variables if observed is None else observed)

@@ -1,4 +1,4 @@
-"""Causal graphs as adjacency matrices and networkx graphs."""
+"""Causal graphs as adjacency matrices, networkx graphs and GML."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,14 +14,42 @@ if TYPE_CHECKING:
     from causal_pyro_models.arrays import Ints
 
 
-def networkx_edges(graph: "nx.DiGraph[str]") -> tuple[list[str], list[Edge], list[Edge]]:
-    """Variables, directed and bidirected edges of a ``networkx.DiGraph``; the last from its attribute "bidirected"."""
+def networkx_edges(graph: "nx.DiGraph[str]") -> tuple[list[str], list[Edge], list[Edge], list[str]]:
+    """Variables, directed, bidirected edges and hidden variables of a ``networkx.DiGraph``.
+
+    Bidirected are the pairs of its attribute "bidirected", hidden the nodes with the attribute ``observed="no"``.
+    """
     if not isinstance(graph, nx.Graph) or not graph.is_directed() or graph.is_multigraph():
         raise GraphError(
             f"from_networkx takes a networkx.DiGraph, got {type(graph).__name__}. Bidirected edges go into its graph "
             f"attribute: graph.graph['bidirected'] = [('X', 'Y')]."
         )
-    return list(graph.nodes), list(graph.edges), collected(graph.graph.get("bidirected", ()))
+    hidden = [name for name, observed in graph.nodes(data="observed") if observed == "no"]
+    return list(graph.nodes), list(graph.edges), collected(graph.graph.get("bidirected", ())), hidden
+
+
+def gml_edges(text: str) -> tuple[list[str], list[Edge], list[Edge], list[str]]:
+    """The same of a graph in GML, whose variables are the labels of its nodes (their ids, where there are none).
+
+    Raises:
+        GraphError: no GML, an undirected graph, or two nodes of one label.
+    """
+    if not isinstance(text, str):
+        raise GraphError(f"expected a GML string, got {type(text).__name__}.")
+    try:
+        graph = nx.parse_gml(text, label="id")
+    except (nx.NetworkXError, ValueError, RecursionError) as error:
+        raise GraphError(f"GML graph: {str(error).removesuffix('.')}.") from error
+    if not graph.is_directed():
+        raise GraphError("GML graph: it is undirected. Write 'directed 1' behind 'graph [', for causes and effects.")
+    names = {node: str(label) for node, label in graph.nodes(data="label", default=None) if label is not None}
+    names = {node: names.get(node, str(node)) for node in graph.nodes}
+    if twice := [name for name in names.values() if list(names.values()).count(name) > 1]:
+        raise GraphError(f"GML graph: two nodes have the label {twice[0]!r}. Labels must be distinct: rename one.")
+    variables, hidden = list(names.values()), [names[v] for v, no in graph.nodes(data="observed") if no == "no"]
+    both = {(a, b) for a, b, way in graph.edges(data="dir") if way == "both"}
+    pairs = [(names[a], names[b], (a, b) in both) for a, b in graph.edges()]
+    return variables, [(a, b) for a, b, two in pairs if not two], [(a, b) for a, b, two in pairs if two], hidden
 
 
 def networkx_graph(variables: Iterable[str], edges: Iterable[Edge], bidirected: Iterable[Edge]) -> "nx.DiGraph[str]":

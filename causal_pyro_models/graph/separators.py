@@ -10,6 +10,7 @@ import networkx as nx
 
 from causal_pyro_models.errors import NoValidSetError, QueryError, unknown_variable
 from causal_pyro_models.graph.causal_graph import CausalGraph
+from causal_pyro_models.graph.forms import GraphLike, as_graph
 from causal_pyro_models.graph.separation import m_connected
 from causal_pyro_models.graph.validation import Names, checked_sets
 
@@ -17,7 +18,7 @@ _SOURCE, _TARGET = 0, 1  # what xs and ys become in a cut graph; names are strin
 
 
 def separators(
-    graph: CausalGraph, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
+    graph: GraphLike, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
 ) -> Iterator[frozenset[str]]:
     """Every set that m-separates ``xs`` from ``ys``; there may be exponentially many, with polynomial delay.
 
@@ -40,6 +41,7 @@ def separators(
         >>> [sorted(z) for z in separators(graph, "X", "Y")]
         [['A', 'B'], ['A'], ['B']]
     """
+    graph = as_graph(graph)
     x, y, inside, usable = _checked(graph, xs, ys, included, observed)
 
     def exists(inner: frozenset[str], outer: frozenset[str]) -> bool:
@@ -49,7 +51,7 @@ def separators(
 
 
 def minimal_separators(
-    graph: CausalGraph, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
+    graph: GraphLike, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
 ) -> Iterator[frozenset[str]]:
     """The separators of which no proper subset, that has ``included``, separates; the closest to ``xs`` comes first.
 
@@ -66,12 +68,13 @@ def minimal_separators(
         >>> [sorted(z) for z in minimal_separators(graph, "X", "Y")]
         [['A'], ['B']]
     """
+    graph = as_graph(graph)
     x, y, inside, usable = _checked(graph, xs, ys, included, observed)
     return (inside | cut for cut in _minimal_cuts(_cut_graph(graph, x, y, inside, usable)))
 
 
 def closest_separator(
-    graph: CausalGraph, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
+    graph: GraphLike, xs: Names, ys: Names, *, included: Names = (), observed: Names | None = None
 ) -> frozenset[str]:
     """The minimal separator closest to ``xs``: what it leaves connected to ``ys`` is as much as can be.
 
@@ -90,13 +93,14 @@ def closest_separator(
         >>> sorted(closest_separator(graph, "X", "Y"))
         ['A']
     """
+    graph = as_graph(graph)
     for found in minimal_separators(graph, xs, ys, included=included, observed=observed):
         return found
     raise _inseparable(graph, xs, ys)
 
 
 def minimum_separator(
-    graph: CausalGraph,
+    graph: GraphLike,
     xs: Names,
     ys: Names,
     *,
@@ -123,6 +127,7 @@ def minimum_separator(
         >>> sorted(minimum_separator(graph, "X", "Y")), sorted(minimum_separator(graph, "X", "Y", cost={"C": 3}))
         (['C'], ['A', 'B'])
     """
+    graph = as_graph(graph)
     x, y, inside, usable = _checked(graph, xs, ys, included, observed)
     price = dict.fromkeys(graph.variables, 1.0) | _checked_cost(graph, cost)
     cuts = _cut_graph(graph, x, y, inside, usable)
@@ -136,7 +141,7 @@ def minimum_separator(
     return inside | {v for v, side in near if side == "in" and (v, "out") not in near and v != _SOURCE}
 
 
-def is_minimal_separator(graph: CausalGraph, xs: Names, ys: Names, given: Names, *, included: Names = ()) -> bool:
+def is_minimal_separator(graph: GraphLike, xs: Names, ys: Names, given: Names, *, included: Names = ()) -> bool:
     """Whether ``given`` m-separates ``xs`` from ``ys``, and no proper subset of it that has ``included`` does.
 
     Args:
@@ -148,6 +153,7 @@ def is_minimal_separator(graph: CausalGraph, xs: Names, ys: Names, given: Names,
         >>> is_minimal_separator(graph, "X", "Y", "A"), is_minimal_separator(graph, "X", "Y", ["A", "B"])
         (True, False)
     """
+    graph = as_graph(graph)
     x, y, z = checked_sets(graph.variables, xs=xs, ys=ys, given=given)
     _, _, inside, _ = _checked(graph, xs, ys, included, None)
     smaller = (separator_between(graph, x, y, inside, z - {v}) for v in z - inside)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from causal_pyro_models.identification.deciding.hedge import Hedge
 from causal_pyro_models.identification.deciding.selection import recover
 from causal_pyro_models.identification.deciding.sources import EVERY
-from causal_pyro_models.identification.estimand import Estimand
+from causal_pyro_models.identification.estimand import ContrastEstimand, Estimand
 from causal_pyro_models.identification.expressions.expression import (
     ONE,
     ZERO,
@@ -24,11 +24,10 @@ from causal_pyro_models.identification.expressions.expression import (
     term,
 )
 from causal_pyro_models.identification.expressions.parsing import parse
-from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.query import Contrast, Query
 from causal_pyro_models.identification.expressions.simplification import simplified
 from causal_pyro_models.identification.identify import identify
 from causal_pyro_models.identification.mediation import (
-    Contrast,
     effect_on_the_treated,
     natural_direct_effect,
     natural_indirect_effect,
@@ -73,6 +72,7 @@ __all__ = [
     "Bounds",
     "Conflict",
     "Contrast",
+    "ContrastEstimand",
     "CounterfactualGraph",
     "Derivation",
     "Estimand",

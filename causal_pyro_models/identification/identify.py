@@ -1,9 +1,10 @@
 """The verb: :func:`identify`."""
 
 from collections.abc import Mapping
+from typing import overload
 
-from causal_pyro_models.errors import GraphError, NotIdentifiableError, QueryError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.errors import NotIdentifiableError, QueryError
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.deciding.bit_graph import BitGraph
 from causal_pyro_models.identification.deciding.equalities import Equality
@@ -14,33 +15,71 @@ from causal_pyro_models.identification.deciding.pruning import pruned
 from causal_pyro_models.identification.deciding.reduction import identify_from
 from causal_pyro_models.identification.deciding.reduction_proof import reduction_proof
 from causal_pyro_models.identification.deciding.sources import Experiments, available
-from causal_pyro_models.identification.estimand import Estimand
+from causal_pyro_models.identification.estimand import ContrastEstimand, Estimand
 from causal_pyro_models.identification.expressions.expression import Symbol, Value
-from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.query import Contrast, Query, asked
 from causal_pyro_models.identification.expressions.simplification import simplified
 from causal_pyro_models.identification.proofs.derivation import Derivation
 
 
+@overload
 def identify(
-    graph: CausalGraph,
-    query: str | Query,
+    graph: GraphLike,
+    query: Query,
     *,
     experiments: Experiments = (),
     target: str = "",
     selection: Mapping[str, Names] | None = None,
-) -> Estimand:
+) -> Estimand: ...
+
+
+@overload
+def identify(
+    graph: GraphLike,
+    query: Contrast,
+    *,
+    experiments: Experiments = (),
+    target: str = "",
+    selection: Mapping[str, Names] | None = None,
+) -> ContrastEstimand: ...
+
+
+@overload
+def identify(
+    graph: GraphLike,
+    query: str,
+    *,
+    experiments: Experiments = (),
+    target: str = "",
+    selection: Mapping[str, Names] | None = None,
+) -> Estimand | ContrastEstimand: ...
+
+
+def identify(
+    graph: GraphLike,
+    query: str | Query | Contrast,
+    *,
+    experiments: Experiments = (),
+    target: str = "",
+    selection: Mapping[str, Names] | None = None,
+) -> Estimand | ContrastEstimand:
     """The estimand of a query: an expression in the available distributions that equals it in every model of the graph.
 
     Without experiments and other populations the observed distribution P(v) is what is available. The decision is
     complete: where no estimand is found there is none.
 
     Args:
-        graph: the causal graph, with a bidirected edge for every pair with a hidden common cause.
-        query: such as ``"P(Y | do(X), Z)"`` or ``"P(Y_{X=1} | X=0)"``, or a :class:`Query`.
+        graph: the causal graph, with a bidirected edge for every pair with a hidden common cause; a
+            :class:`CausalGraph`, or whatever :func:`as_graph` reads, such as ``"Z -> {X Y}; X -> Y"``.
+        query: such as ``"P(Y | do(X), Z)"``, ``"E[Y | do(X=1)] - E[Y | do(X=0)]"`` or ``"P(Y_{X=1} | X=0)"``, or a
+            :class:`Query` or :class:`Contrast`.
         experiments: variables that have been set in experiments, for example ``["X", ("X", "Z")]``; see
             :func:`available`.
         target: the label of the population that the query is about, where there are several.
         selection: for every other population the variables whose mechanism may differ there.
+
+    Returns:
+        An :class:`Estimand`, or a :class:`ContrastEstimand` of a difference of two queries.
 
     Raises:
         NotIdentifiableError: the query is not determined; ``witness`` is the hedge, or the conflict between worlds.
@@ -63,12 +102,14 @@ def identify(
         causal_pyro_models.errors.NotIdentifiableError: P(Y | do(X)) is not identifiable: {X, Y} and {Y} form a hedge
         for P(Y | do(X)): each is connected by hidden causes and leads to Y.
     """
-    if not isinstance(graph, CausalGraph):
-        raise GraphError(
-            f"expected a CausalGraph, got {type(graph).__name__}. Build one: CausalGraph(variables, edges)."
-        )
+    graph = as_graph(graph)
     if isinstance(query, str):
-        query = Query.parse(query)
+        query = asked(query)
+    if isinstance(query, Contrast):
+        active, reference = (
+            identify(graph, side, experiments=experiments, target=target, selection=selection) for side in query
+        )
+        return ContrastEstimand(active, reference)
     if not isinstance(query, Query):
         raise QueryError(f"expected a query, got {query!r:.80}. Write 'P(Y | do(X))' or Query('Y', 'X').")
     query.check_names(graph)

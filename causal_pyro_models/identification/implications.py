@@ -8,7 +8,7 @@ import numpy as np
 
 from causal_pyro_models.arrays import Array
 from causal_pyro_models.errors import GraphError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.graph.separators import closest_separator, separator_between
 from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
 from causal_pyro_models.identification.deciding.equalities import (
@@ -74,7 +74,7 @@ class VermaConstraint:
         return f"{self.expression.text()} does not depend on {names}"
 
 
-def local_independences(graph: CausalGraph) -> list[Independence]:
+def local_independences(graph: GraphLike) -> list[Independence]:
     """The ordered local Markov property: a list of independences from which all m-separations of the graph follow.
 
     Each variable is independent of what comes before it given its Markov blanket there, for the predecessors and for
@@ -92,6 +92,7 @@ def local_independences(graph: CausalGraph) -> list[Independence]:
         >>> [str(i) for i in local_independences(CausalGraph.from_edges([("X", "Z"), ("Z", "Y"), ("X", "W")]))]
         ['W ⊥ Z | X', 'Y ⊥ W, X | Z']
     """
+    graph = as_graph(graph)
     found = []
     order = graph.topological_order
     for i, v in enumerate(order):
@@ -119,7 +120,7 @@ def _ancestral_sets(graph: CausalGraph, v: str) -> Iterator[CausalGraph]:
             waiting.append(largest.subgraph(set(largest.variables) - largest.descendants(w)))
 
 
-def pairwise_independences(graph: CausalGraph) -> list[Independence]:
+def pairwise_independences(graph: GraphLike) -> list[Independence]:
     """One independence for each pair that any set m-separates: given a minimal separator, nearest to the first.
 
     Args:
@@ -132,6 +133,7 @@ def pairwise_independences(graph: CausalGraph) -> list[Independence]:
         >>> [str(i) for i in pairwise_independences(CausalGraph.from_edges([("X", "Z"), ("Z", "Y"), ("X", "W")]))]
         ['X ⊥ Y | Z', 'Z ⊥ W | X', 'Y ⊥ W | Z']
     """
+    graph = as_graph(graph)
     usable = frozenset(graph.variables)
     return [
         Independence(x, y, closest_separator(graph, x, y))
@@ -140,7 +142,7 @@ def pairwise_independences(graph: CausalGraph) -> list[Independence]:
     ]
 
 
-def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
+def verma_constraints(graph: GraphLike) -> list[VermaConstraint]:
     """Constraints on the observed distribution that are no conditional independences, found by Tian's method.
 
     For each set of variables whose distribution under intervention the graph identifies, its estimand may hold
@@ -159,6 +161,7 @@ def verma_constraints(graph: CausalGraph) -> list[VermaConstraint]:
         >>> [sorted(constraint.free_of) for constraint in verma_constraints(napkin)]
         [['R']]
     """
+    graph = as_graph(graph)
     g = BitGraph(graph)
     found = []
     tabulator = None

@@ -1,31 +1,17 @@
-"""Mediation: direct, indirect and path-specific effects as pairs of nested counterfactual queries."""
+"""Mediation: direct, indirect and path-specific effects as pairs of nested counterfactual queries.
+
+:func:`identify` takes each of them, and the estimand evaluates to the difference of the two.
+"""
 
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from causal_pyro_models.errors import QueryError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.identification.expressions.expression import Term, Value, term
-from causal_pyro_models.identification.expressions.query import Query
+from causal_pyro_models.identification.expressions.query import Contrast, Query
 from causal_pyro_models.validation import Arms, checked_arms
-
-
-class Contrast(NamedTuple):
-    """An effect: how far the distribution of the outcome in ``active`` is from that in ``reference``.
-
-    Example:
-        >>> from causal_pyro_models.identification import identify
-        >>> graph = CausalGraph.from_edges([("X", "M"), ("X", "Y"), ("M", "Y")])
-        >>> for query in natural_direct_effect({"X": (0, 1)}, "Y", "M"):
-        ...     print(identify(graph, query))
-        sum_m P(y | m, X=1) P(m | X=0)
-        P(y | X=0)
-    """
-
-    active: Query
-    reference: Query
 
 
 def effect_on_the_treated(treatment: Arms, outcome: str) -> Contrast:
@@ -62,6 +48,9 @@ def natural_direct_effect(treatment: Arms, outcome: str, mediators: str | Iterab
     Example:
         >>> natural_direct_effect({"X": (0, 1)}, "Y", "M")
         Contrast(active=Query(P(Y_{X=1, M_{X=0}})), reference=Query(P(Y_{X=0})))
+        >>> from causal_pyro_models.identification import identify
+        >>> print(identify("X -> {M Y}; M -> Y", natural_direct_effect({"X": (0, 1)}, "Y", "M")))
+        (sum_m P(y | m, X=1) P(m | X=0)) - P(y | X=0)
     """
     name, control, treated = _arms(treatment, outcome)
     held = _natural(mediators, term(name, control), outcome)
@@ -88,7 +77,7 @@ def natural_indirect_effect(treatment: Arms, outcome: str, mediators: str | Iter
     return Contrast(Query(term(outcome, do=[term(name, control), *held])), _under(outcome, term(name, control)))
 
 
-def path_specific_effect(graph: CausalGraph, treatment: Arms, outcome: str, paths: Iterable[Sequence[str]]) -> Contrast:
+def path_specific_effect(graph: GraphLike, treatment: Arms, outcome: str, paths: Iterable[Sequence[str]]) -> Contrast:
     """The queries of the effect along some paths, against control on all.
 
     In ``active`` every variable gets the active value of a parent where the edge between them lies on a listed path,
@@ -113,6 +102,7 @@ def path_specific_effect(graph: CausalGraph, treatment: Arms, outcome: str, path
         >>> path_specific_effect(graph, {"X": (0, 1)}, "Y", [("X", "M", "Y")]).active
         Query(P(Y_{X=0, M_{X=1}}))
     """
+    graph = as_graph(graph)
     name, control, treated = _arms(treatment, outcome)
     edges = _edges(graph, name, outcome, paths)
     changing = graph.descendants(name)
@@ -129,7 +119,7 @@ def path_specific_effect(graph: CausalGraph, treatment: Arms, outcome: str, path
     return Contrast(Query(term(outcome, do=world(outcome))), _under(outcome, term(name, control)))
 
 
-def recanting_witness(graph: CausalGraph, treatment: str, outcome: str, paths: Iterable[Sequence[str]]) -> str | None:
+def recanting_witness(graph: GraphLike, treatment: str, outcome: str, paths: Iterable[Sequence[str]]) -> str | None:
     """The first variable that would have to feel the treatment for one path and not to feel it for another.
 
     A recanting witness lies on a listed path and has a directed path to the outcome that leaves the listed edges at
@@ -155,6 +145,7 @@ def recanting_witness(graph: CausalGraph, treatment: str, outcome: str, paths: I
         >>> recanting_witness(graph, "X", "Y", [("X", "W", "M", "Y")])
         'W'
     """
+    graph = as_graph(graph)
     edges = _edges(graph, treatment, outcome, paths)
     active = {child for _, child in edges}
     before = graph.ancestors(outcome)

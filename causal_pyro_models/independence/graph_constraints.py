@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from causal_pyro_models.errors import GraphError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import GraphLike, as_graph
 from causal_pyro_models.identification.implications import (
     Independence,
     VermaConstraint,
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def test_graph(graph: CausalGraph, data: "pd.DataFrame", *, test: IndependenceTest | None = None) -> "pd.DataFrame":
+def test_graph(graph: GraphLike, data: "pd.DataFrame", *, test: IndependenceTest | None = None) -> "pd.DataFrame":
     """A test of each constraint that the graph implies, in the data.
 
     Tested are the local conditional independences (from which all others follow) and, where all variables are discrete,
-    the Verma constraints. A graph is refuted by a small adjusted p-value; large ones do not prove it.
+    the Verma constraints. A graph is refuted by a small adjusted p-value; large ones do not prove it. In sparse tables
+    p-values are those of permutations and resamples, so that they keep their level.
 
     Args:
         graph: over columns of the data.
@@ -54,12 +55,13 @@ def test_graph(graph: CausalGraph, data: "pd.DataFrame", *, test: IndependenceTe
         >>> x = rng.normal(size=500)
         >>> m = x + rng.normal(size=500)
         >>> data = pd.DataFrame({"X": x, "M": m, "Y": m - x + rng.normal(size=500)})
-        >>> table = test_graph(CausalGraph.from_edges([("X", "M"), ("M", "Y")]), data)
+        >>> table = test_graph("X -> M -> Y", data)
         >>> table["constraint"].tolist(), bool(table["p_holm"][0] < 0.001)
         (['Y ⊥ X | M'], True)
     """
     import pandas as pd
 
+    graph = as_graph(graph)
     check_columns(data, graph.variables)
     discrete = all(is_discrete(data[name]) for name in graph.variables)
     check = test or (g_test if discrete else canonical_correlation_test)

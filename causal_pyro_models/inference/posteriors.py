@@ -23,7 +23,6 @@ from causal_pyro_models.validation import checked_count
 
 
 @isolated
-@isolated
 def with_posterior(
     model: Model,
     posterior: Any,

@@ -20,7 +20,8 @@ from causal_pyro_models.inference.program import Program, inspect_model, traced
 from causal_pyro_models.inference.support import warn_of_leaving
 from causal_pyro_models.isolation import isolated
 from causal_pyro_models.models.structural import StructuralCausalModel
-from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do, resolve, world
+from causal_pyro_models.scm.handlers.interventions import Intervention, Potential, checked_do
+from causal_pyro_models.scm.handlers.worlds import resolve, world
 from causal_pyro_models.scm.sites import Model, is_auxiliary, is_variable, role
 from causal_pyro_models.seeding import seeded
 from causal_pyro_models.validation import checked_count

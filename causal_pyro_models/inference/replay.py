@@ -158,25 +158,56 @@ def _refuse_randomness(forms: Forms) -> None:
 
 
 def coupled(forms: Forms) -> bool:
-    """Whether the law of a unit in the last plate of a program, or a factor, moves with the values of another unit."""
+    """Whether the law of a unit in the last plate of a program, or a factor, moves with the values of another unit.
+
+    Units are changed by the digits of their numbers: for any two there is a run that changes one and leaves the other.
+    Units of two plates are other units, however many they are.
+    """
     try:
         one, other = _trace(forms.single), _trace(forms.single)
-        mixed = {}
-        for name, site in _free(one):
-            mixed[name] = site["value"]
-            if not site_is_subsample(site):
-                event_dim = site["fn"].event_dim
-                swapped, others = (trace[name]["value"].movedim(-1 - event_dim, 0) for trace in (one, other))
-                mixed[name] = torch.cat([others[:1], swapped[1:]]).movedim(0, -1 - event_dim)
-        moved = _trace(forms.single, mixed)
-    except Exception:  # of runs that come to other sites, the verbs say more
-        return False
+        plates = {f.name: f.size for site in one.values() for f in site["cond_indep_stack"] if f.dim == -1}
+        if len(plates) > 1:
+            return True
+        laws = {name: site for name, site in one.items() if not is_deterministic(site)}
+        return any(_bears_on_others(forms, one, other, laws, units) for units in _told_apart(*plates.values()))
+    except Exception:  # of runs that come to other sites: nothing shows that the units are apart
+        return True
 
-    def last(value: Tensor, event_dim: int) -> Tensor:
-        return value.narrow(-1 - event_dim, -1, 1) if value.dim() > event_dim else value
 
-    one, moved = ({n: s for n, s in trace.items() if not is_deterministic(s)} for trace in (one, moved))
-    return _moved(one, moved, last, forms, last) is not None
+def _told_apart(size: int) -> Iterator[Tensor]:
+    """Sets of units, as truth values: for any two units there is one with the first and without the second."""
+    number = torch.arange(size)
+    for digit in range((size - 1).bit_length()):
+        inside = number >> digit & 1 == 1
+        yield inside
+        yield ~inside
+
+
+def _bears_on_others(forms: Forms, one: Trace, other: Trace, laws: Trace, units: Tensor) -> bool:
+    """Whether a law of the other units moves where the values of some units are changed."""
+    mixed = {}
+    for name, site in _free(one):
+        mixed[name] = site["value"]
+        if not site_is_subsample(site):
+            chosen = units.reshape(-1, *(1,) * site["fn"].event_dim)
+            mixed[name] = torch.where(chosen, _another(site, other[name]["value"]), site["value"])
+
+    def rest(value: Tensor, event_dim: int) -> Tensor:
+        dim = value.dim() - 1 - event_dim
+        return value.index_select(dim, (~units).nonzero()[:, 0]) if dim >= 0 and value.shape[dim] > 1 else value
+
+    moved = {name: site for name, site in _trace(forms.single, mixed).items() if not is_deterministic(site)}
+    return _moved(laws, moved, rest, forms, rest) is not None
+
+
+def _another(site: Any, value: Tensor) -> Tensor:
+    """A value that is another than that of the site, where it has few: the next of them."""
+    fn = site["fn"]
+    if not fn.has_enumerate_support or fn.event_dim:
+        return value
+    values = fn.enumerate_support()
+    following: Tensor = values.roll(-1, 0).gather(0, (values == site["value"]).long().argmax(0, keepdim=True))[0]
+    return following
 
 
 def _trace(run: Callable[[], Any], values: Mapping[str, Tensor] | None = None) -> dict[str, Any]:

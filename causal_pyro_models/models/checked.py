@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from causal_pyro_models.data.variables import Variable, as_variable
 from causal_pyro_models.errors import ModelError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.models.node import Node
 
 
-def check_graph(graph: object) -> None:
-    """Refuse what is no graph, or has no variables."""
-    if not isinstance(graph, CausalGraph):
-        raise ModelError(f"the graph of a model must be a CausalGraph, got {type(graph).__name__}.")
+def checked_graph(graph: GraphLike) -> CausalGraph:
+    """The graph, refused where it has no variables."""
+    graph = as_graph(graph, ModelError)
     if not graph.variables:
         raise ModelError("the graph of a model must have at least one variable.")
+    return graph
 
 
 def check_unconfounded(graph: CausalGraph, family: str) -> None:
@@ -36,7 +36,6 @@ def checked_variables(graph: CausalGraph, variables: object) -> dict[str, Variab
         ModelError: a variable has no kind, or something that is none.
         UnknownVariableError: a kind is given for something that is no variable of the graph.
     """
-    check_graph(graph)
     if not isinstance(variables, Mapping):
         raise ModelError(f"variables must be a dict from name to kind, got {type(variables).__name__}.")
     for name in variables:

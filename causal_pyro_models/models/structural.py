@@ -17,9 +17,9 @@ from causal_pyro_models.data.coded import codes
 from causal_pyro_models.data.screening import Indistinct, screened
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import DataError, ModelError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import GraphLike
 from causal_pyro_models.isolation import isolated
-from causal_pyro_models.models.checked import check_graph, check_nodes, check_unconfounded
+from causal_pyro_models.models.checked import check_nodes, check_unconfounded, checked_graph
 from causal_pyro_models.models.confounder import Averaged, Confounder, averaged, cliques
 from causal_pyro_models.models.missing import Imputer, bound, completed
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
@@ -57,15 +57,15 @@ class StructuralCausalModel(nn.Module):
         >>> class Shifted(Node):
         ...     def distribution(self, parents):
         ...         return dist.Normal(sum(parents.values(), torch.tensor(0.0)), 1.0)
-        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Shifted(), "Y": Shifted()})
+        >>> model = StructuralCausalModel("X -> Y", {"X": Shifted(), "Y": Shifted()})
         >>> model.log_prob({"X": torch.tensor(0.0), "Y": torch.tensor(0.0)})
         tensor(-1.8379)
     """
 
     @isolated
-    def __init__(self, graph: CausalGraph, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
+    def __init__(self, graph: GraphLike, nodes: Mapping[str, Node], confounder_dim: int = 1) -> None:
         super().__init__()
-        check_graph(graph)
+        graph = checked_graph(graph)
         check_nodes(graph, nodes)
         self.graph = graph
         self.confounder_dim = checked_count(confounder_dim, "confounder_dim")

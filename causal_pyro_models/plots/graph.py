@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from causal_pyro_models.errors import DataError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.errors import DataError, QueryError
+from causal_pyro_models.graph import GraphLike, as_graph
 from causal_pyro_models.graph.validation import Edge
 from causal_pyro_models.plots.layout import Point, layered
-from causal_pyro_models.plots.style import BLUE, INK, VERMILLION, check_axes, expect, styled
+from causal_pyro_models.plots.style import BLUE, INK, VERMILLION, check_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ LABEL = 0.95  # font size of a label, in units of the layout
 
 
 @styled
-def plot_graph(graph: CausalGraph, ax: Axes | None = None) -> Axes:
+def plot_graph(graph: GraphLike, ax: Axes | None = None) -> Axes:
     """A causal graph in layers, causes above effects; bidirected edges (hidden confounding) dashed.
 
     Args:
@@ -36,13 +36,13 @@ def plot_graph(graph: CausalGraph, ax: Axes | None = None) -> Axes:
         QueryError: something else than a graph or axes.
 
     Example:
-        >>> plot_graph(CausalGraph.from_edges([("Z", "X"), ("X", "Y")], bidirected=[("X", "Y")])).get_aspect()
+        >>> plot_graph("Z -> X -> Y; X <-> Y").get_aspect()
         1.0
     """
     import matplotlib.pyplot as plt
     from matplotlib.textpath import TextPath
 
-    expect(graph, CausalGraph, "CausalGraph.from_edges(edges)")
+    graph = as_graph(graph, QueryError)
     check_axes(ax)
     if not graph.variables:
         raise DataError("there is nothing to plot: the graph has no variables.")

@@ -96,7 +96,7 @@ GATES = [
     Bad("an effect that must be identified, without a graph", QueryError, ("data_graph",), lambda: ate(model, ARMS, "Y", require_identified=True)),
     Bad("an effect that must be identified, and is not", NotIdentifiableError, ("hedge", "ate_bounds"), lambda: ate(model, ARMS, "Y", data_graph=BOW, require_identified=True)),
     Bad("necessity that must be identified, and is not", NotIdentifiableError, ("noise", "pn_bounds"), lambda: pn(model, ARMS, "Y", data_graph=GRAPH, require_identified=True)),
-    Bad("an effect with DOT as its graph", QueryError, ("CausalGraph", "str"), lambda: ate(model, ARMS, "Y", data_graph="digraph { X -> Y }")),
+    Bad("an effect with a number as its graph", QueryError, ("CausalGraph", "int"), lambda: ate(model, ARMS, "Y", data_graph=3)),
 ]  # fmt: skip
 
 CASES = [*GRAPHS, *PARTIAL, *ON_DATA, *GATES]

@@ -206,7 +206,7 @@ SPECIAL = [
     Bad("paths as None", QueryError, ("path", "None"), lambda: along(None, CHAIN)),
     Bad("paths as a name", QueryError, ("path", "'M'"), lambda: along("M", CHAIN)),
     Bad("a graph without the outcome", UnknownVariableError, ("'Y'", "T, M"), lambda: along([("T", "M", "Y")], CausalGraph(["T", "M"], [("T", "M")]))),
-    Bad("a graph that is none", QueryError, ("graph", "CausalGraph", "list"), lambda: along([("T", "M", "Y")], [("T", "M")])),
+    Bad("a graph that is none", QueryError, ("graph", "CausalGraph", "int"), lambda: along([("T", "M", "Y")], 3)),
     Bad("two treatments along paths", InterventionError, ("one treatment", "['T', 'Z']"), lambda: along([("T", "Y")], CHAIN, {"T": (0.0, 1.0), "Z": (0.0, 1.0)})),
     Bad("an empty grid", QueryError, ("grid", "'T'", "[]"), lambda: dose_response(treated, {"T": []}, "Y", **SOME)),
     Bad("a grid of words", QueryError, ("grid", "'T'", "numbers"), lambda: dose_response(treated, {"T": ["a"]}, "Y", **SOME)),

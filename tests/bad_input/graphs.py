@@ -81,8 +81,8 @@ TEXTS = {
     "a cycle": ("digraph { X -> Y -> X }", ("cycle", "'X'")),
     "a self-loop": ("digraph { X -> X }", ("self-loop", "'X'")),
     "braces without end": ("digraph {" + "{" * 100_000, ("DOT", "braces", "flat")),
-    "a port": ("digraph { X:n -> Y }", ("column 12", "':'")),
-    "a label in HTML": ("digraph { X [label=<<b>x</b>>] }", ("column 20", "'<'")),
+    "a port without a name": ("digraph { X: -> Y }", ("column 14", "expected a name")),
+    "a label in HTML without end": ("digraph { X [label=<<b>x</b>] }", ("column 20", "does not end")),
     "an error on line 3": ("digraph {\n X -> Y;\n Y -> ;\n}", ("line 3",)),
 }
 WRITTEN = [

@@ -52,7 +52,7 @@ BUILT = [
     Bad("a flow with a kind too many", UnknownVariableError, ("'Q'", "X, Y"), lambda: CausalFlow(XY, {**REAL, "Q": Continuous()})),
     Bad("a flow with a kind as a string", ModelError, ("'Y'", "Continuous()", "'real'"), lambda: CausalFlow(XY, {"X": Continuous(), "Y": "real"})),
     Bad("a flow with a kind as a class", ModelError, ("'Y'", "Continuous()"), lambda: CausalFlow(XY, {"X": Continuous(), "Y": Continuous})),
-    Bad("a flow on edges", ModelError, ("graph", "CausalGraph", "list"), lambda: CausalFlow([("X", "Y")], REAL)),
+    Bad("a flow on a number", ModelError, ("graph", "CausalGraph", "int"), lambda: CausalFlow(3, REAL)),
     Bad("a flow on None", ModelError, ("graph", "CausalGraph", "NoneType"), lambda: CausalFlow(None, REAL)),
     Bad("a flow with kinds in a list", ModelError, ("variables", "dict", "list"), lambda: CausalFlow(XY, [Continuous(), Continuous()])),
     Bad("a flow with a residual in words", ModelError, ("residual", "'spline'", "Spline()"), lambda: CausalFlow(XY, REAL, "spline")),

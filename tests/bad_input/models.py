@@ -212,7 +212,7 @@ BATCHED = [
         "two families in two branches": (two_families, ("'Y'", "Exponential", "broadcast")),
         "a site in one branch alone": (in_one_branch, ("'Y'", "some of these runs", "'Z'")),
         "dropout in training mode": (dropout, ("'Y'", "pyro.sample", "eval")),
-        "a vector without an event": (no_event, ("site X", "to_event")),
+        "a vector without an event": (no_event, ("site 'X'", "to_event")),
     }.items()
     for where, run in {
         "in a sample": lambda model: sample(model, 20),

@@ -33,7 +33,7 @@ def shifted(predicted=ROWS, measured=ROWS, baseline=ROWS):
 
 CASES = [
     Bad("a graph that is None", QueryError, ("CausalGraph", "NoneType"), lambda: plot_graph(None)),
-    Bad("a graph that is a list of edges", QueryError, ("CausalGraph.from_edges", "list"), lambda: plot_graph([("X", "Y")])),
+    Bad("a graph that is a number", QueryError, ("CausalGraph", "int"), lambda: plot_graph(3)),
     Bad("a graph of nothing", DataError, ("no variables",), lambda: plot_graph(CausalGraph([], []))),
     Bad("a graph on axes that are a name", QueryError, ("ax", "Axes", "str"), lambda: plot_graph(XY, ax="here")),
     Bad("worlds that are None", QueryError, ("worlds", "NoneType"), lambda: plot_counterfactual(None, "as it was")),

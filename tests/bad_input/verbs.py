@@ -103,7 +103,7 @@ def fails(evidence):
     pyro.sample("U_Z", dist.Normal(evidence["Q"], 1.0))
 
 
-def without_evidence():
+def of_two_arguments(evidence, more):
     pyro.sample("U_Z", dist.Normal(torch.zeros(2), 1.0))
 
 
@@ -140,7 +140,7 @@ INFERRED = [
     Bad("a guide over an unknown noise", AbductionError, ("'U_Q'", "U_Z"), lambda: abduct(hidden, SEEN, unknown, 10)),
     Bad("a guide over nothing", AbductionError, ("U_Z", "sample them"), lambda: abduct(hidden, SEEN, empty, 10)),
     Bad("a guide that fails", ModelError, ("the guide", "KeyError", "'Q'"), lambda: abduct(hidden, SEEN, fails, 10)),
-    Bad("a guide that takes no evidence", ModelError, ("the guide", "argument"), lambda: abduct(hidden, SEEN, without_evidence, 10)),
+    Bad("a guide that takes more", AbductionError, ("a guide", "arguments", "more"), lambda: abduct(hidden, SEEN, of_two_arguments, 10)),
     Bad("importance sampling from a number", AbductionError, ("guide", "3"), lambda: ImportanceSampling(3)),
     Bad("importance sampling from a guide class", AbductionError, ("guide", "AutoNormal", "fit_guide"), lambda: ImportanceSampling(AutoNormal)),
     Bad("no chain", QueryError, ("num_chains", "0"), lambda: NUTS(num_chains=0)),

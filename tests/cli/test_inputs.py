@@ -1,5 +1,6 @@
 """Tables and graphs are read as they stand, or refused in words that name the column and the mend."""
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +111,8 @@ TEXTS = {
     "DOT, strict": f"/* a\ncomment */ strict digraph {{ {EDGES} }}",
     "dagitty": f"dag {{\n age [exposure]\n {EDGES.replace('; ', chr(10))}\n}}",
     "dagitty, braces": "dag { age -> { dose arm }\n dose -> marker\n arm -> marker -> cured\n stage -> marker }",
+    "GML": "\n".join(nx.generate_gml(nx.DiGraph(MIXED_EDGES))),
+    "GML with its creator": 'Creator "igraph"\nVersion 1\n' + "\n".join(nx.generate_gml(nx.DiGraph(MIXED_EDGES))),
     "a list": MIXED_GRAPH,
     "a list with comments": "# edges\n\n" + MIXED_GRAPH.replace("\n", "  # known\n"),
     "a list with commas": MIXED_GRAPH.replace(" -> ", ","),

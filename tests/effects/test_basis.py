@@ -96,11 +96,19 @@ def test_the_basis_holds_estimand_or_hedge():
     assert len(direct.estimands) == 2 and direct.query == "P(Y_{X=x', M_{X}}) and P(Y_{X})"
 
 
+def test_the_graph_of_the_data_comes_in_any_form():
+    text = "Z -> {X M Y}; X -> {M Y}; M -> Y"
+    said, stated = (ate(model, ARMS, "Y", data_graph=graph, num_samples=100, seed=0) for graph in (text, BACK_DOOR))
+    assert str(said.basis) == str(stated.basis)
+    along = path_specific(model, ARMS, "Y", [("X", "M", "Y")], graph=text, num_samples=100, seed=0)
+    assert float(along.value) == float(VERBS["path_specific"](graph=BACK_DOOR, num_samples=100, seed=0).value)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
         (lambda: ate(model, ARMS, "Y", require_identified=True), QueryError, "data_graph=CausalGraph"),
-        (lambda: ate(model, ARMS, "Y", data_graph="X -> Y"), QueryError, "CausalGraph, got str"),
+        (lambda: ate(model, ARMS, "Y", data_graph=3), QueryError, "CausalGraph, got int"),
         (lambda: ate(model, ARMS, lambda world: world["Y"], data_graph=BACK_DOOR), QueryError, "named outcomes"),
         (
             lambda: ate(model, {"X": (0.0, lambda x: x + 1)}, "Y", data_graph=BACK_DOOR),

@@ -194,7 +194,7 @@ BOW = CausalGraph(["X", "Y"], [("X", "Y")], [("X", "Y")])
         (DATA, ARMS, ["Y"], {"adjustment": "Z"}, QueryError, "outcome must be"),
         (DATA, ARMS, {"Y": 99.0}, {"adjustment": "Z"}, DataError, "99.0"),
         (DATA, ARMS, "Y", {}, QueryError, "adjustment="),
-        (DATA, ARMS, "Y", {"graph": "Z -> X"}, QueryError, "CausalGraph"),
+        (DATA, ARMS, "Y", {"graph": 3}, QueryError, "CausalGraph"),
         (DATA, ARMS, "Y", {"graph": BOW}, NoValidSetError, "X <-> Y stays open"),
         (DATA, ARMS, "Y", {"graph": GRAPH, "adjustment": []}, NoValidSetError, "X <- Z -> Y is open"),
         (DATA.assign(Z=[None] + [1.0] * 59), ARMS, "Y", {"adjustment": "Z"}, DataError, "'Z' has missing"),

@@ -60,6 +60,12 @@ XYZ = ["X", "Y", "Z"]
             "digraph { edge [dir=both]; X -> Y; { edge [dir=back] Y -> Z } X -> Z }",
             CausalGraph(XYZ, [("Z", "Y")], [("X", "Y"), ("X", "Z")]),
         ),
+        ("digraph { X, Y -> Z }", CausalGraph(XYZ, [("X", "Z"), ("Y", "Z")])),
+        ("digraph { {X, Y} -> Z }", CausalGraph(XYZ, [("X", "Z"), ("Y", "Z")])),
+        ("digraph { X -> Y, Z; Y, Z [color=red] }", CausalGraph(XYZ, [("X", "Y"), ("X", "Z")])),
+        ("digraph { U, V [observed=no]; U -> X, Y; V -> Z }", CausalGraph(XYZ, [], [("X", "Y")])),
+        ("digraph { X:out:e -> Y:in; Z [label=<a <b>bold</b> label>] }", CausalGraph(XYZ, [("X", "Y")])),
+        ('digraph { "X" -> "Y" + "Y"; Z }', CausalGraph(["X", "YY", "Z"], [("X", "YY")])),
         ("strict digraph { X -> Y; X -> Y; Z }", CausalGraph(XYZ, [("X", "Y")])),
         ("digraph { U [observed=no]; U -> X; U -> Y; Y -> Z }", CausalGraph(XYZ, [("Y", "Z")], [("X", "Y")])),
         (
@@ -79,6 +85,8 @@ def test_dot(text, expected):
         ('dag { X [exposure,pos="0,1"] ; X -> {Y Z} }', CausalGraph(XYZ, [("X", "Y"), ("X", "Z")])),
         ("dag{ X -> Y <- Z ; X <-> Z }", CausalGraph(XYZ, [("X", "Y"), ("Z", "Y")], [("X", "Z")])),
         ("dag { X -> Y [beta=-.5] Y <-> {X Z} }", CausalGraph(XYZ, [("X", "Y")], [("X", "Y"), ("Y", "Z")])),
+        ("X -> Y <- Z\nX <-> Z", CausalGraph(XYZ, [("X", "Y"), ("Z", "Y")], [("X", "Z")])),
+        ("U [latent]; X -> Y; U -> {Y Z}", CausalGraph(XYZ, [("X", "Y")], [("Y", "Z")])),
         ("dag { U [unobserved] X -> Y U -> {Y Z} }", CausalGraph(XYZ, [("X", "Y")], [("Y", "Z")])),
         (
             'dag {\nbb="-2.5,-3,2,3"\n"body mass" [latent,pos="-1,0"]\nX\nY [outcome]\nZ\n"body mass" -> Y\nX -> Y\n'
@@ -111,7 +119,8 @@ def test_dagitty(text, expected):
         ("digraph { X -> Y [dir= }", "line 1, column 24", "expected a name, got '}'"),
         ("digraph { X -> ÷ }", "line 1, column 16", "unexpected '÷'"),
         ("digraph { X - > Y }", "line 1, column 13", "unexpected '-'"),
-        ("digraph { X, Y -> Z }", "line 1, column 12", "expected a name, got ','"),
+        ("digraph { X, -> Z }", "line 1, column 14", "expected a name, got '->'"),
+        ("digraph { X [label=<a <b> c] }", "line 1, column 20", "string that does not end"),
         ("digraph { node -> X }", "line 1, column 16", "expected a name, got '->'"),
     ],
 )
@@ -120,7 +129,9 @@ def test_malformed_dot_is_pointed_at(text, where, message):
         CausalGraph.from_dot(text)
 
 
-@pytest.mark.parametrize("text", ["pdag { X -- Y }", "dag X -> Y", "dag { X -- Y }", "dag { X @-> Y }", "X -> Y"])
+@pytest.mark.parametrize(
+    "text", ["pdag { X -- Y }", "dag X -> Y", "dag { X -- Y }", "dag { X @-> Y }", "X", "pdag { X -> Y }"]
+)
 def test_malformed_dagitty_is_pointed_at(text):
     with pytest.raises(GraphError, match=r"dagitty graph, line 1, column \d+: "):
         CausalGraph.from_dagitty(text)

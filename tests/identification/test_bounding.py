@@ -278,7 +278,7 @@ def test_an_impossible_condition_is_refused():
 def test_too_many_response_types_are_refused_with_their_number():
     names = [f"Z{i}" for i in range(5)]
     edges = [(z, v) for z in names for v in ("X", "Y")] + [("X", "Y")]
-    graph = CausalGraph([*names, "X", "Y"], edges, [("X", "Y")])
+    graph = CausalGraph([*names, "X", "Y"], edges, [("X", "Y"), *((z, "X") for z in names)])
     with pytest.raises(QueryError, match=r"X: 4\.295e\+09.*latent_projection"):
         ate_bounds(graph, JointTable(graph.variables, np.full([2] * 7, 2.0**-7)), ARMS, "Y")
 

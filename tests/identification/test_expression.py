@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from causal_pyro_models.errors import QueryError, UnknownVariableError
-from causal_pyro_models.identification import ONE, ZERO, Probability, Product, Sum, Symbol, parse, term
+from causal_pyro_models.identification import ONE, ZERO, Probability, Product, Sum, Symbol, identify, parse, term
 from causal_pyro_models.identification.expressions.expression import product, terms, total
+from causal_pyro_models.identification.expressions.notation import Latex
 from causal_pyro_models.identification.expressions.simplification import simplified, with_primes
 from causal_pyro_models.identification.laws.random_laws import unrestricted
 from causal_pyro_models.identification.laws.tabulation import Tabulator
@@ -151,11 +152,34 @@ def test_textbook_forms(long, short):
         ("P(smoking, alpha_1)", r"P(\mathit{smoking}, \alpha_{1})"),
         ('P("blood pressure"=3 | "a_b")', r"P(\text{blood pressure}=3 \mid \mathit{a\_b})"),
         ("P(alpha, S=\"a_b\")", r"P(\alpha, S=\text{a\_b})"),
+        ('P("x" | "X")', r"P(\text{x} \mid \text{X})"),
+        ('P("x"=1 | y)', r"P(x=1 \mid y)"),
+        ('P("W1" | "W_1", "W2")', r"P(\text{W1} \mid \text{W\_1}, w_{2})"),
+        ('P("Xi"=1 | "Xi1")', r"P(\mathit{Xi}=1 \mid \mathit{xi}_{1})"),
+        ('P("Xi" | "xi")', r"P(\text{Xi} \mid \text{xi})"),
+        ("P(BETA=1 | BETA2)", r"P(\mathit{BETA}=1 \mid \beta_{2})"),
+        ('P("a^b~")', r"P(\text{a\textasciicircum b\textasciitilde })"),
     ],
 )  # fmt: skip
 def test_latex(text, latex):
     assert parse(text).latex() == latex
     assert parse(text)._repr_latex_() == f"${latex}$"
+
+
+@given(st.lists(st.text("xXiIwW_12", min_size=1), min_size=2, max_size=4, unique=True))
+def test_latex_tells_all_names_apart(names):
+    notation = Latex.among(names)
+    for written in ([notation.name(v) for v in names], [notation.symbol(v, 0) for v in names]):
+        assert len(set(written)) == len(names)
+
+
+def test_latex_is_the_same_throughout_a_graph():
+    """The query mentions X alone, the estimand and its proof x as well."""
+    found = identify([("x", "X"), ("x", "Y"), ("X", "Y")], "P(Y | do(X))")
+    assert found._repr_latex_() == (
+        r"$P(y \mid \operatorname{do}(\text{X})) = \sum_{\text{x}} P(y \mid \text{X}, \text{x}) \, P(\text{x})$"
+    )
+    assert r"(Y \perp\!\!\!\perp \text{X} \mid \text{x})" in found.derivation.latex()
 
 
 def test_symbols_stand_for_the_variables_that_are_given():

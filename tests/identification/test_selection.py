@@ -1,14 +1,18 @@
 """Selection bias: what is recovered is right, and from the distributions that are at hand alone."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from causal_pyro_models.errors import NotIdentifiableError, QueryError, UnknownVariableError
+from causal_pyro_models.errors import DataError, DerivationError, NotIdentifiableError, QueryError, UnknownVariableError
 from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.identification import Probability, Query, Symbol
+from causal_pyro_models.identification import JointTable, Probability, Query, Symbol, identify, parse, verify
+from causal_pyro_models.identification.deciding.selected import RecoveryStep
 from causal_pyro_models.identification.deciding.selection import recover
 from tests.identification.literature_worlds import SELECTION
-from tests.identification.oracles import random_admg, random_model, value_of
+from tests.identification.oracles import another_domain, random_admg, random_model, value_of
 
 
 def with_selection(graph, rng):
@@ -18,8 +22,9 @@ def with_selection(graph, rng):
     return CausalGraph([*graph.variables, "S"], [*graph.edges, *into], [*graph.bidirected, *shared])
 
 
-def assert_recovered(expression, graph, query, external, rng):
+def assert_recovered(estimand, graph, query, external, rng):
     """All terms are of the biased or of the external data, and the number is that of all units."""
+    expression = estimand.expression
     for part in expression.walk():
         if isinstance(part, Probability):
             assert any(t == ("S", 1, ()) for t in part.given) or {t.name for t in part.terms} <= set(external)
@@ -60,7 +65,9 @@ def test_recovered_estimands_are_right():
             continue
         recovered += 1
         assert_recovered(found, graph, query, external, rng)
-    assert recovered > 300
+        if recovered % 5 == 0:
+            verify(found.derivation, models=1)
+    assert recovered > 400
 
 
 def test_conditional_recoverability_is_complete():
@@ -83,11 +90,14 @@ def test_external_data_stand_in_for_hidden_ancestors():
 
 
 def test_what_is_hidden_from_the_external_data_is_not_used():
-    """P(z | do(a)) needs W, which the external data lack; the selected units do not help, as Z is selected upon."""
+    """P(z | do(a)) needs W: of all units, or of the selected ones, which selection by Z takes from all with P(a, z)."""
     graph = CausalGraph.from_edges([("W", "A"), ("A", "Z"), ("Z", "S")], [("W", "Z")])
     assert recover(graph, "P(Z | do(A))", "S", external=["A", "W", "Z"]).text() == "sum_w P(z | a, w) P(w)"
-    with pytest.raises(NotIdentifiableError):
-        recover(graph, "P(Z | do(A))", "S", external=["A", "Z"])
+    found = recover(graph, "P(Z | do(A))", "S", external=["A", "Z"])
+    assert_recovered(found, graph, Query("Z", "A"), ["A", "Z"], np.random.default_rng(0))
+    for external in ("A", ["A", "W"]):
+        with pytest.raises(NotIdentifiableError):
+            recover(graph, "P(Z | do(A))", "S", external=external)
 
 
 def test_counterfactuals_are_recovered():
@@ -112,3 +122,117 @@ def test_bad_selection(query, selection, external, error, match):
     graph = CausalGraph.from_edges([("X", "Y"), ("X", "S")])
     with pytest.raises(error, match=match):
         recover(graph, query, selection, external)
+
+
+@pytest.mark.parametrize("case", [c for c in SELECTION if c.estimand], ids=lambda case: case.source)
+def test_proofs_are_right(case):
+    verify(recover(case.graph, case.query, "S", **case.keywords).derivation, models=2)
+
+
+def test_a_proof_in_another_graph_is_refused():
+    found = recover("X -> Y -> S", "P(Y | do(X))", "S", external="Y")
+    assert "rule 1: (X _||_ S | Y)" in found.derivation.text()
+    with pytest.raises(DerivationError):
+        verify(replace(found.derivation, graph=CausalGraph.from_edges([("X", "Y"), ("Y", "S"), ("X", "S")])))
+    wrong = RecoveryStep(parse("P(y | do(x))"), parse("P(y | x, S=1)"), "no theorem")
+    with pytest.raises(DerivationError, match="random model"):
+        wrong.check(CausalGraph.from_edges([("X", "Y"), ("Y", "S")]), 0)
+
+
+def joint_is_recovered(graph, names, external):
+    """Sets t of the external variables, by brute force, and what P(v) = P(v without t | t, S=1) P(t) holds for."""
+    for size in range(len(external) + 1):
+        for t in itertools.combinations(external, size):
+            known = {v for v in graph.variables if v != "S" and (v in t or graph.m_separated(v, "S", t))}
+            if names <= known:
+                yield known
+
+
+def test_what_the_joint_distribution_gives_is_recovered():
+    """Whatever is identified in a distribution that is recovered by one set of external variables or another."""
+    rng = np.random.default_rng(3)
+    counted = 0
+    for _ in range(400):
+        names = rng.permutation([f"V{i}" for i in range(4)]).tolist()
+        graph = with_selection(random_admg(4, rng, 0.5, 0.2), rng)
+        query = Query(names[:1], names[1:2] if rng.random() < 0.7 else [], [v for v in names[2:] if rng.random() < 0.2])
+        external = [v for v in names if rng.random() < 0.5]
+        for known in joint_is_recovered(graph, set(query.names), external):
+            try:
+                identify(graph.latent_projection(known), query)
+            except NotIdentifiableError:
+                continue
+            recover(graph, query, "S", external)
+            counted += 1
+            break
+    assert counted > 100
+
+
+def test_case_control_data_with_a_known_prevalence():
+    """Bayes' rule: P(y | x) from P(x | y) of cases and controls and P(y); an arrow X -> S spoils it."""
+    graph = CausalGraph.from_edges([("X", "Y"), ("Y", "S")])
+    found = recover(graph, "P(Y | do(X))", "S", external="Y")
+    selected = JointTable(["Y", "X"], [[0.4, 0.1], [0.2, 0.3]])  # half of the selected are cases
+    everyone = JointTable(["Y"], [0.95, 0.05])
+    sources = {("S=1", ()): selected, ("", ()): everyone}
+    cases, controls = 0.6 * 0.05, 0.2 * 0.95
+    assert found.evaluate(sources, {"X": 1, "Y": 1}) == pytest.approx(cases / (cases + controls), abs=1e-12)
+    with pytest.raises(NotIdentifiableError):
+        recover(graph, "P(Y | do(X))", "S")
+    with pytest.raises(NotIdentifiableError):
+        recover(CausalGraph.from_edges([("X", "Y"), ("Y", "S"), ("X", "S")]), "P(Y | do(X))", "S", external="Y")
+
+
+def test_the_number_of_a_recovered_estimand():
+    """Random models with two or three states: from laws of the selected and of all, alone or whole."""
+    graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y"), ("Z", "S"), ("X", "S")])
+    model = random_model(graph, np.random.default_rng(0), {"Z": 3, "X": 2, "Y": 3, "S": 2})
+    joint = model.joint()
+    selected = joint[..., 1] / joint[..., 1].sum()
+    found = recover(graph, "P(Y | do(X))", "S", external="Z")
+    of_selected, of_all = JointTable(["Z", "X", "Y"], selected), JointTable(graph.variables, joint)
+    truth = model.probability([("Y", {"X": 1}, 1)])
+    sources = {("S=1", ()): of_selected, ("", ()): JointTable(["Z"], joint.sum((1, 2, 3)))}
+    for source in (sources, of_all):
+        assert found.evaluate(source, {"X": 1, "Y": 1}) == pytest.approx(truth, abs=1e-9)
+    with pytest.raises(DataError, match=r"\('S=1', \(\)\): selected"):
+        found.evaluate(of_selected, {"X": 1, "Y": 1})
+    alone = recover(graph, "P(Y | do(X), Z)", "S")
+    truth = model.probability([("Y", {"X": 1}, 1)], [("Z", {"X": 1}, 2)])
+    for source in (of_selected, of_all, {("S=1", ()): of_selected}):
+        assert alone.evaluate(source, {"X": 1, "Y": 1, "Z": 2}) == pytest.approx(truth, abs=1e-9)
+
+
+def test_selection_transport_and_experiments_combine():
+    """M is transported from a trial elsewhere, Y's own factor is of the selected, and Z is known for all."""
+    graph = CausalGraph.from_edges([("X", "M"), ("M", "Y"), ("Z", "Y"), ("Z", "S")], [("X", "M")])
+    keywords = {"experiments": {"trial": ["X"]}, "target": "*", "domains": {"trial": ["Z", "Y"]}}
+    with pytest.raises(NotIdentifiableError):
+        recover(graph, "P(Y | do(X))", "S", external="Z", target="*", domains={"trial": ["Z", "Y"]})
+    with pytest.raises(NotIdentifiableError):
+        recover(graph, "P(Y | do(X))", "S", **keywords)
+    found = recover(graph, "P(Y | do(X))", "S", external="Z", **keywords)
+    assert found.text() == "sum_m P^trial(m | do(x)) sum_z P^*(y | m, S=1, z) P^*(z)"
+    verify(found.derivation)
+    rng = np.random.default_rng(0)
+    target = random_model(graph, rng, {v: 2 if v in "SX" else 3 for v in graph.variables})
+    trial = another_domain(target, ["Z", "Y"], rng)
+    laws = {
+        ("*", frozenset()): target.joint(),
+        ("trial", frozenset("X")): trial.law(["X"]),
+    }
+    values = {Symbol("X"): 1, Symbol("Y"): 2}
+    truth = target.probability([("Y", {"X": 1}, 2)])
+    assert value_of(found.expression, laws, list(graph.variables), values) == pytest.approx(truth, abs=1e-9)
+    randomised = trial.law(["X"]) * np.array([0.5, 0.5]).reshape([2 if v == "X" else 1 for v in graph.variables])
+    whole = JointTable(graph.variables, target.joint())
+    units = JointTable(graph.variables, randomised)
+    at = graph.variables.index("S")
+    chosen = np.take(target.joint(), 1, at)
+    selected = JointTable([v for v in graph.variables if v != "S"], chosen / chosen.sum())
+    tables = {
+        ("*, S=1", ()): selected,
+        ("*", ()): JointTable(["Z"], whole.array(["Z"])),
+        ("trial", ("X",)): JointTable(["X", "M"], units.array(["X", "M"])),
+    }
+    assert found.evaluate(tables, {"X": 1, "Y": 2}) == pytest.approx(truth, abs=1e-9)

@@ -40,6 +40,18 @@ def test_continuous_and_mixed_data_take_the_linear_test():
     assert canonical_correlation_test(data, ["X"], ["M"], ["Y"]).dof == 2
 
 
+def test_a_true_graph_with_sparse_columns_and_an_identifier_is_not_refuted():
+    """100 samples of independent columns, four levels, 60 rows: more than 13 at 5 percent have probability 4e-4."""
+    graph, refuted = CausalGraph(["ID", "A", "B", "C"], []), 0
+    for seed in range(100):
+        columns = np.random.default_rng(seed).integers(0, 4, (60, 3))
+        data = pd.DataFrame(columns, columns=list("ABC")).assign(ID=[f"unit {i}" for i in range(60)])
+        table = check_graph(graph, data)
+        refuted += table["p_holm"].min() <= 0.05
+        assert table["p_value"][table["constraint"].str.contains("ID")].min() > 0.01
+    assert refuted <= 13
+
+
 FRAME = pd.DataFrame({"X": [0, 1, 0, 1], "M": [0, 0, 1, 1], "Y": [0.0, 1.0, 2.0, 3.0]})
 
 

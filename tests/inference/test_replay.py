@@ -276,3 +276,57 @@ def test_verdicts_hold_no_models():
     gc.collect()
     assert before <= len(verdicts._known) <= verdicts.MOST
     assert not any(isinstance(held, Model) for held in gc.get_objects())
+
+
+def neighbours(ids, first="n", size=6):
+    """A Y for each unit, whose mean is the A of another; in one plate, or in two."""
+
+    def model():
+        with pyro.plate(first, size):
+            a = pyro.sample("A", dist.Normal(0.0, 1.0))
+            if first == "n":
+                pyro.sample("Y", dist.Normal(a[..., ids], 1.0))
+        if first != "n":
+            with pyro.plate("n", len(ids)):
+                pyro.sample("Y", dist.Normal(a[..., ids], 1.0))
+
+    return model
+
+
+SEEN = torch.tensor([1.0, 2.0, 3.0, 1.5, 2.5, 3.5])
+
+
+@pytest.mark.parametrize("ids", [[1, 0, 3, 2, 5, 4], [0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 5, 4], [0, 1, 2, 3, 3, 5]])
+@pytest.mark.parametrize("first", ["n", "groups"])
+def test_units_that_bear_on_each_other_are_weighed_together(ids, first):
+    """Against the closed form: A has precision 1 + its number of rows. 5 standard errors of 40,000 draws."""
+    ids, model = torch.tensor(ids), neighbours(torch.tensor(ids), first)
+    with pytest.warns(cpm.CausalWarning):  # of few effective draws: six numbers are weighed at once
+        noise = cpm.abduct(model, {"Y": SEEN}, cpm.ImportanceSampling(), 40_000, seed=0)
+    precision = 1.0 + torch.bincount(ids, minlength=6)
+    exact = torch.zeros(6).index_add(0, ids, SEEN) / precision
+    error = 5 / (float(noise.ess.min()) * precision).sqrt()
+    assert bool(((noise.mean("U_A").reshape(-1) - exact).abs() < error).all())
+
+
+def test_plates_of_different_sizes_are_weighed_together():
+    ids = torch.tensor([0, 1, 2, 0, 1, 2])
+    noise = cpm.abduct(neighbours(ids, "groups", 3), {"Y": SEEN}, cpm.ImportanceSampling(), 20_000, seed=0)
+    exact = torch.tensor([2.5, 4.5, 6.5]) / 3
+    error = 5 / (3 * float(noise.ess.min())) ** 0.5
+    assert torch.allclose(noise.mean("U_A").reshape(-1).float(), exact, rtol=0.0, atol=error)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 8, 9])
+@pytest.mark.parametrize("law", [dist.Normal(0.0, 1.0), dist.Bernoulli(0.01), dist.Categorical(torch.ones(3))])
+def test_any_unit_that_bears_on_any_other_is_found(size, law):
+    def model(source, target):
+        with pyro.plate("n", size):
+            x = pyro.sample("X", law)
+            shift = torch.zeros(size).index_add(0, torch.tensor([target]), x[..., source].reshape(1).float())
+            pyro.sample("Y", dist.Normal(shift, 1.0))
+
+    for source in range(size):
+        for target in range(size):
+            found = inspect_model(functools.partial(model, source, target)).verdict
+            assert found.coupled or found.in_turns or source == target

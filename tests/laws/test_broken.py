@@ -166,28 +166,30 @@ VERBS = importlib.import_module("causal_pyro_models.inference.prediction")
 right_world = VERBS.world
 
 
-def forgets_the_noise(model, noise, do, drawn=None, keep=()):
-    return right_world(model, {}, do, drawn, keep)
+def forgets_the_noise(model, noise, do, drawn=None, keep=(), seed=None):
+    return right_world(model, {}, do, drawn, keep, seed)
 
 
-def forgets_the_action(model, noise, do, drawn=None, keep=()):
-    return right_world(model, noise, {}, drawn, keep)
+def forgets_the_action(model, noise, do, drawn=None, keep=(), seed=None):
+    return right_world(model, noise, {}, drawn, keep, seed)
 
 
-def draws_policies_anew(model, noise, do, drawn=None, keep=()):
-    return right_world(model, noise, do, None, keep)
+def draws_policies_anew(model, noise, do, drawn=None, keep=(), seed=None):
+    return right_world(model, noise, do, None, keep, seed)
 
 
-def shifts_every_action(model, noise, do, drawn=None, keep=()):
-    return right_world(model, noise, {k: (lambda x: x + 1) if callable(v) else v for k, v in do.items()}, drawn, keep)
+def shifts_every_action(model, noise, do, drawn=None, keep=(), seed=None):
+    return right_world(
+        model, noise, {k: (lambda x: x + 1) if callable(v) else v for k, v in do.items()}, drawn, keep, seed
+    )
 
 
 def replays_the_facts(evidence):
     """What a guide over endogenous variables does: nothing follows from an intervention."""
 
-    def world(model, noise, do, drawn=None, keep=()):
+    def world(model, noise, do, drawn=None, keep=(), seed=None):
         with poutine.condition(data={name: value for name, value in evidence.items() if name not in do}):
-            return right_world(model, noise, do, drawn, keep)
+            return right_world(model, noise, do, drawn, keep, seed)
 
     return world
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.errors import CausalWarning, DataError, EvidenceError, ModelError
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, as_graph
 from causal_pyro_models.inference import Draws, Method, Noise, abduct, counterfactual, sample
 from causal_pyro_models.inference.evidence import read_evidence
 from causal_pyro_models.inference.program import Program, inspect_model, traced
@@ -122,7 +122,7 @@ class Subject:
         seed: int,
     ) -> None:
         self.model, self.data, self.method, self.num_samples, self.seed = model, data, method, num_samples, seed
-        self.graph = model.graph if isinstance(model, StructuralCausalModel) else graph
+        self.graph = model.graph if isinstance(model, StructuralCausalModel) else graph and as_graph(graph)
         self.program = inspect_model(model)
         if self.program.plated or self.program.observed:
             what = f"the observation {self.program.observed[0]!r}" if self.program.observed else "plates of its own"

@@ -5,14 +5,15 @@ from itertools import count
 
 import numpy as np
 from scipy.optimize import LinearConstraint, milp
-from scipy.sparse import coo_array, csr_array, hstack, vstack
+from scipy.sparse import coo_array, csr_array, eye_array, hstack, vstack
 
 from causal_pyro_models.arrays import Array, Ints
-from causal_pyro_models.errors import DataError, EvidenceError
+from causal_pyro_models.errors import DataError, EvidenceError, QueryError
 from causal_pyro_models.identification.bounding.response_types import ResponseTypes
 
 GAP = 1e-7  # between what is attained and what is not exceeded, at which a search ends
 MOST_SPLITS = 200
+FAR = 2.0  # standard errors, summed over all frequencies, that a sample may be from the nearest model
 
 
 def extremes(types: ResponseTypes, value: Array, name: str) -> tuple[float, float, bool]:
@@ -25,12 +26,22 @@ def extremes(types: ResponseTypes, value: Array, name: str) -> tuple[float, floa
     """
     if not types.block:
         return float(value[0]), float(value[0]), True
+    if len(types.active) == 2 and types.known:
+        raise QueryError(
+            f"{name} depends on two districts whose response types are in doubt, and experiments are taken where there "
+            f"is one: leave them out, or merge variables with graph.latent_projection."
+        )
     if len(types.active) == 2:
         program = _Bilinear(types, value, name)
         (low, done), (high, ended) = (program.least(sign) for sign in (1.0, -1.0))
         return low, -high, done and ended and types.each_is_general
     left, right, column = _constraints(types, value[None])
-    low, high = (_least(sign * value[column], left, right, name) for sign in (1.0, -1.0))
+    cost = value[column]
+    try:
+        low, high = (_least(sign * cost, left, right, name) for sign in (1.0, -1.0))
+    except NoModelError as failure:
+        left, right, idle = _nearest(types, left, right, failure)
+        low, high = (_least(sign * np.append(cost, idle), left, right, name) for sign in (1.0, -1.0))
     return low, -high, types.sharp
 
 
@@ -47,13 +58,49 @@ def ratio_extremes(types: ResponseTypes, value: Array, mass: Array, name: str) -
             raise impossible(name)
         return float(value[0] / mass[0]), float(value[0] / mass[0]), True
     left, right, column = _constraints(types, np.stack([value, mass]))
-    scaled = hstack([left, csr_array(-right[:, None])])
-    total = csr_array(np.append(mass[column], 0.0)[None])
-    if _least(-mass[column], left, right, name) > -1e-12:
+    cost, mass = value[column], mass[column]
+    try:
+        most = -_least(-mass, left, right, name)
+    except NoModelError as failure:
+        left, right, idle = _nearest(types, left, right, failure)
+        cost, mass = np.append(cost, idle), np.append(mass, idle)
+        most = -_least(-mass, left, right, name)
+    if not most > 1e-12:
         raise impossible(name)
+    scaled = hstack([left, csr_array(-right[:, None])])
+    total = csr_array(np.append(mass, 0.0)[None])
     left, right = vstack([scaled, total]).tocsr(), np.append(np.zeros(len(right)), 1.0)
-    low, high = (_least(sign * np.append(value[column], 0.0), left, right, name) for sign in (1.0, -1.0))
+    low, high = (_least(sign * np.append(cost, 0.0), left, right, name) for sign in (1.0, -1.0))
     return low, -high, types.sharp
+
+
+class NoModelError(DataError):
+    """No model of the graph has a law."""
+
+
+def _nearest(
+    types: ResponseTypes, left: csr_array, right: Array, failure: NoModelError
+) -> tuple[csr_array, Array, Array]:
+    """Constraints in place of those that no law of the types meets: the nearest to a sample.
+
+    Returns:
+        Matrix, right-hand side, and a zero for each unknown that is added: how far off each constraint is.
+
+    Raises:
+        DataError: a law that is exact, or a sample that is farther from all models than chance explains.
+    """
+    if types.rows is None:
+        raise failure
+    count, one = len(right), eye_array(len(right))
+    apart = hstack([left, one, -one])
+    far = np.append(np.zeros(left.shape[1]), np.ones(2 * count))
+    distance = _least(far, apart.tocsr(), right, "the distance to the nearest model")
+    if distance > FAR * float(np.sqrt(np.clip(right * (1.0 - right), 0.0, None) / types.rows).sum()):
+        raise failure
+    types.distance = distance / 2.0
+    row = csr_array(np.append(far, 1.0)[None])
+    wider = vstack([hstack([apart, csr_array((count, 1))]), row]).tocsr()
+    return wider, np.append(right, distance * (1.0 + 1e-6) + 1e-9), np.zeros(2 * count + 1)
 
 
 def impossible(name: str) -> EvidenceError:
@@ -70,10 +117,10 @@ def _solved(cost: Array, left: csr_array, right: Array, name: str) -> tuple[floa
     """The same, and where it is taken; ``milp`` is ``linprog`` in half the time where the program is small."""
     result = milp(cost, constraints=LinearConstraint(left, right, right))
     if result.status == 2:
-        raise DataError(
+        raise NoModelError(
             "no model of the graph has this joint law: it breaks a constraint that the graph implies (for an "
-            "instrument, Pearl's instrumental inequality). Check the graph; where the law is of a sample, the sample "
-            "may be too small."
+            "instrument, Pearl's instrumental inequality), or the experiments or the monotone effects beside it do. "
+            "Check the graph; where the law is of a sample, the sample may be too small."
         )
     if result.status != 0:
         raise DataError(f"the linear program for {name} failed: {result.message}")
@@ -99,14 +146,20 @@ def _constraints(types: ResponseTypes, functions: Array) -> tuple[csr_array, Arr
         for state, probability in enumerate(law[:-1]):
             blocks.append((others, (states == state) - probability, np.zeros(others.max() + 1)))
     patterns = [np.column_stack([place, weight]) for place, weight, _ in blocks]
-    alike = np.column_stack([*patterns, np.round(functions.T, 13)])
-    _, column = np.unique(alike, axis=0, return_index=True)
-    matrices = []
+    known = np.array([function for function, _ in types.known]).reshape(len(types.known), types.total)
+    alike = np.column_stack([*patterns, np.round(known.T, 13), np.round(functions.T, 13)])
+    allowed = np.flatnonzero(types.allowed())
+    if not len(allowed):
+        raise DataError("no response types are left: the effects cannot all go the way that monotone says.")
+    _, first = np.unique(alike[allowed], axis=0, return_index=True)
+    column = allowed[first]
+    matrices = [csr_array(known[:, column])] if len(known) else []
     for place, weight, right in blocks:
         kept = place[column] >= 0
         entries = (weight[column][kept], (place[column][kept], np.flatnonzero(kept)))
         matrices.append(coo_array(entries, shape=(len(right), len(column))).tocsr())
-    return vstack(matrices).tocsr(), np.concatenate([right for *_, right in blocks]), column
+    means = np.array([mean for _, mean in types.known])
+    return vstack(matrices).tocsr(), np.concatenate([means, *(right for *_, right in blocks)]), column
 
 
 # Two districts --------------------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ import copy
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from causal_pyro_models.arrays import Array, Ints
 from causal_pyro_models.errors import QueryError
 from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph.validation import Edge
 from causal_pyro_models.identification.expressions.expression import Symbol, Term, Value
 from causal_pyro_models.identification.laws.joint_table import JointTable
 from causal_pyro_models.identification.worlds.responses import Input, Response, Responses, World
@@ -22,6 +24,9 @@ from causal_pyro_models.identification.worlds.responses import Input, Response, 
 MAXIMUM_TYPES = 300_000
 """Combinations of response types beyond which a program is refused."""
 
+
+Known = tuple[Array, float]
+"""A function of the combination of response types, and its mean."""
 
 PlacedEvent = tuple[Input, int]
 """What a variable is in a world, and the place of a value among the states of the variable."""
@@ -45,6 +50,19 @@ def _placed(table: JointTable, term: Term, nested: bool = False) -> Term:
 def _place(value: Value) -> int:
     assert isinstance(value, int), "values have been put in places"
     return value
+
+
+def _many(count: int) -> str:
+    """A number, however large."""
+    return f"{count:.4g}" if count.bit_length() < 1000 else f"1e+{int(count.bit_length() * math.log10(2))}"
+
+
+def _ranks(states: Sequence[Any]) -> Ints:
+    """The place of each state in the order of their values, if these are numbers, else as they are listed."""
+    try:
+        return np.argsort(np.argsort(np.array([float(state) for state in states])))
+    except (TypeError, ValueError):
+        return np.arange(len(states))
 
 
 def intrinsic_kernels(graph: CausalGraph, table: JointTable, district: frozenset[str]) -> dict[frozenset[str], Array]:
@@ -124,13 +142,25 @@ class ResponseTypes:
         responses: those of the graph.
         table: the joint law of its variables.
         events: what is asked about.
+        monotone: pairs (cause, effect) of neighbours, where no unit's effect goes down as the cause goes up.
+        rows: of the sample that the law is the frequencies of; None where it is exact.
 
-    Raises:
-        QueryError: there are more than ``MAXIMUM_TYPES`` combinations of response types.
+    Attributes:
+        known: what is known of their law beside the observed one.
+        distance: in total variation, of the nearest law that a model has from a sample that no model fits.
     """
 
-    def __init__(self, responses: Responses, table: JointTable, events: Iterable[PlacedEvent]) -> None:
+    def __init__(
+        self,
+        responses: Responses,
+        table: JointTable,
+        events: Iterable[PlacedEvent],
+        monotone: Iterable[Edge] = (),
+        rows: float | None = None,
+    ) -> None:
         self.responses, self.graph, self.table = responses, responses.graph, table
+        self.monotone, self.known = tuple(monotone), list[Known]()
+        self.rows, self.distance = rows, 0.0
         self.nodes = self._needed(events)
         self.kernels: dict[frozenset[str], Array] = {}  # of the parts that the observed law settles
         self.active: dict[frozenset[str], dict[frozenset[str], Array]] = {}  # the districts that it does not settle
@@ -147,14 +177,22 @@ class ResponseTypes:
         self.sizes = {v: len(self.table.states[v]) for v in self.graph.variables}
         self.counts = [self.sizes[v] ** math.prod(self.sizes[p] for p in self.graph.parents(v)) for v in self.block]
         self.total = math.prod(self.counts)
+
+    def enumerate(self) -> "ResponseTypes":
+        """The same, with all combinations of response types in a row.
+
+        Raises:
+            QueryError: there are more than ``MAXIMUM_TYPES`` of them.
+        """
         if self.total > MAXIMUM_TYPES:
-            each = ", ".join(f"{v}: {count:.4g}" for v, count in zip(self.block, self.counts, strict=True))
+            each = ", ".join(f"{v}: {_many(count)}" for v, count in zip(self.block, self.counts, strict=True))
             raise QueryError(
-                f"the bounds need {self.total:.4g} combinations of response types ({each}), at most {MAXIMUM_TYPES:,} "
-                f"are handled: merge states, or leave out variables with graph.latent_projection."
+                f"the bounds need {_many(self.total)} combinations of response types ({each}), at most "
+                f"{MAXIMUM_TYPES:,} are handled: merge states, or leave out variables with graph.latent_projection."
             )
-        numbers = np.unravel_index(np.arange(self.total), self.counts) if block else ()
+        numbers = np.unravel_index(np.arange(self.total), self.counts) if self.block else ()
         self.types = dict(zip(self.block, numbers, strict=True))
+        return self
 
     def _needed(self, events: Iterable[PlacedEvent]) -> tuple[Response, ...]:
         """The responses that events depend on."""
@@ -195,6 +233,23 @@ class ResponseTypes:
         numbers = np.unravel_index(np.arange(part.total), part.counts)
         part.types = dict(zip(part.block, numbers, strict=True))
         return part
+
+    def allowed(self) -> Array:
+        """Whether no response in a combination of types goes down where it must not."""
+        fine = np.ones(self.total, dtype=bool)
+        for cause, effect in self.monotone:
+            if effect not in self.types:
+                continue
+            parents = self.graph.parents(effect)
+            others = [v for v in parents if v != cause]
+            rising = np.argsort(_ranks(self.table.states[cause]))
+            ranks = _ranks(self.table.states[effect])
+            for values in itertools.product(*(range(self.sizes[v]) for v in others)):
+                at: dict[str, int | Ints] = dict(zip(others, values, strict=True))
+                path = [ranks[self._value(effect, {**at, cause: int(k)})] for k in rising]
+                for low, high in itertools.pairwise(path):
+                    fine &= low <= high
+        return fine
 
     def number_of(self, district: frozenset[str]) -> Ints:
         """Of each combination of types the number that it has among those of one district."""

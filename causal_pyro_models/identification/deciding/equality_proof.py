@@ -32,13 +32,22 @@ REARRANGED = "sums, products and fractions simplified"
 
 def proof(graph: CausalGraph, g: BitGraph, equality: Equality) -> tuple[Step, ...]:
     """The steps from the statement of an equality to its estimand in textbook form."""
+    return _proved(graph, g, equality, shorter=True)
+
+
+def plain_proof(graph: CausalGraph, g: BitGraph, equality: Equality) -> tuple[Step, ...]:
+    """The steps to its estimand simplified by the axioms of probability alone, with all conditions that it has."""
+    return _proved(graph, g, equality, shorter=False)
+
+
+def _proved(graph: CausalGraph, g: BitGraph, equality: Equality, shorter: bool) -> tuple[Step, ...]:
     prover = _Prover(graph, g)
     prover.prove(equality)
     line: Expression = equality.statement.written(g)
     for step in prover.steps:
         line = replaced(line, step.before, step.after)
     estimand = simplified(equality.expression(g))
-    _, rewritings = pruned(g, estimand)
+    rewritings = pruned(g, estimand)[1] if shorter else ()
     if rewritings or with_primes(line) != estimand:
         prover.axiom(REARRANGED, line, estimand)
     for rewriting in rewritings:

@@ -1,23 +1,29 @@
 """Selection bias: what can be recovered from data on selected units, with unbiased data on some variables or none."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, combinations
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from causal_pyro_models.errors import NotIdentifiableError, QueryError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.errors import NotIdentifiableError, NoValidSetError, QueryError, unknown_variable
+from causal_pyro_models.graph import (
+    CausalGraph,
+    GraphLike,
+    as_graph,
+    forbidden_nodes,
+    minimum_separator,
+    proper_backdoor_graph,
+)
 from causal_pyro_models.graph.validation import Names
-from causal_pyro_models.identification.deciding.bit_graph import BitGraph, bits
-from causal_pyro_models.identification.deciding.equalities import Equality, Statement, summed
-from causal_pyro_models.identification.deciding.hedge import hedge_found
-from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect, extracted
+from causal_pyro_models.identification.deciding.bit_graph import BitGraph
+from causal_pyro_models.identification.deciding.equality_proof import REARRANGED, plain_proof
+from causal_pyro_models.identification.deciding.interventional import HedgeFound, conditional_effect
 from causal_pyro_models.identification.deciding.reduction import identify_from
-from causal_pyro_models.identification.deciding.sources import Source, named
+from causal_pyro_models.identification.deciding.reduction_proof import reduction_proof
+from causal_pyro_models.identification.deciding.selected import Biased, RecoveryStep, Reweighed, Unbiased
+from causal_pyro_models.identification.deciding.sources import Experiments, Source, available, named
+from causal_pyro_models.identification.estimand import Estimand
 from causal_pyro_models.identification.expressions.expression import (
-    ONE,
     Expression,
-    Fraction,
     Probability,
     Symbol,
     Term,
@@ -27,23 +33,41 @@ from causal_pyro_models.identification.expressions.expression import (
 )
 from causal_pyro_models.identification.expressions.query import Query
 from causal_pyro_models.identification.expressions.simplification import simplified
+from causal_pyro_models.identification.proofs.derivation import AxiomStep, Derivation, RuleStep, Step
+from causal_pyro_models.identification.proofs.rules import Separation, licence
 
 
-def recover(graph: CausalGraph, query: Query | str, selection: str, external: Names = ()) -> Expression:
-    """The estimand of a query when units come into the data by selection: all data are P(v | S=1).
+def recover(
+    graph: GraphLike,
+    query: Query | str,
+    selection: str,
+    external: Names = (),
+    *,
+    experiments: Experiments = (),
+    target: str = "",
+    domains: Mapping[str, Names] | None = None,
+) -> Estimand:
+    """The estimand of a query when units come into the data by selection: the data are P(v | S=1).
 
-    Three ways are tried: that selection does not matter for the query; adjustment for variables whose distribution is
-    known from elsewhere, which includes the selection-back-door criterion; and, factor by factor of the query, recovery
-    from the biased data or from the external ones. The first alone is complete for P(y | x) without external data.
+    Tried are: that selection does not matter for the query; adjustment for variables whose distribution is known from
+    elsewhere (the selection-back-door criterion); P(v) = P(v without t | t, S=1) P(t) where selection depends on the
+    other variables by such variables t, as in a case-control study of known prevalence; and, factor by factor of the
+    query, any of these, the algorithm RC, experiments on all units, and other populations. The first alone is complete
+    for P(y | x) without external data.
 
     Args:
         graph: the causal graph, with the selection variable, which has no children.
         query: what is asked about all units.
         selection: the name of the selection variable S, which is 1 for the units in the data.
         external: variables whose joint distribution is known for all units, as from a census.
+        experiments, target: as for :func:`identify`; data without experiments are selected in the target population,
+            and those of experiments and of other populations are not.
+        domains: for every other population the variables whose mechanism may differ there, the argument ``selection``
+            of :func:`identify`.
 
     Returns:
-        The estimand: terms with S=1 are of the biased data, terms without S of the external ones.
+        The estimand: terms with S=1 are of the biased data, terms without S of the external ones. Its ``evaluate``
+        takes ``{("S=1", ()): selected, ("", ()): external}``, or the selected units alone where no other are needed.
 
     Raises:
         NotIdentifiableError: none of the ways recovers it.
@@ -52,14 +76,18 @@ def recover(graph: CausalGraph, query: Query | str, selection: str, external: Na
 
     References:
         Bareinboim, Tian and Pearl (2014), Recovering from selection bias in causal and statistical inference,
-        theorem 1, corollary 2 and theorem 5 (the selection-back-door criterion); Bareinboim and Tian (2015), Recovering
-        causal effects from selection bias.
+        theorems 1, 2 and 5 (the selection-back-door criterion); Bareinboim and Tian (2015), Recovering causal effects
+        from selection bias; Correa, Tian and Bareinboim (2018), Generalized adjustment under confounding and selection
+        biases.
 
     Example:
         >>> graph = CausalGraph.from_edges([("Z", "X"), ("Z", "Y"), ("X", "Y"), ("Z", "S"), ("X", "S")])
         >>> print(recover(graph, "P(Y | do(X))", "S", external="Z"))
         sum_z P(y | S=1, x, z) P(z)
+        >>> print(recover("X -> Y -> S", "P(Y | X)", "S", external="Y"))
+        (P(x | S=1, y) P(y)) / (sum_y' P(x | S=1, y') P(y'))
     """
+    graph = as_graph(graph)
     query = Query.parse(query) if isinstance(query, str) else query
     query.check_names(graph)
     known = named(graph, external, "external")
@@ -69,19 +97,44 @@ def recover(graph: CausalGraph, query: Query | str, selection: str, external: Na
         raise QueryError(f"the selection variable {selection!r} cannot stand in the query or among external ones.")
     if graph.children(selection):
         raise QueryError(f"the selection variable {selection!r} has children: {', '.join(graph.children(selection))}.")
-    if not query.counterfactual:
+    others = [s for s in available(graph, experiments, target, domains) if s.experiment or s.domain != target]
+    if not query.counterfactual and not target:
         found = _unaffected(graph, query, selection) or _adjusted(graph, query, selection, known)
+        found = found or _reweighed(graph, query, selection, known)
         if found:
-            return simplified(found.substitute({Symbol(t.name): t.value for t in _all_terms(query)}))
-    sources = [Unbiased(graph, measured=known), Biased(graph, selection=selection)]
+            return _estimand(graph, query, selection, *found)
+    whole = Unbiased(graph, domain=target, measured=known)
+    biased = Biased(graph, domain=target, selection=selection)
+    reweighed = Reweighed(graph, domain=target, measured=known, selection=selection)
+    sources: list[Source] = [*([whole] if known else []), biased, *([reweighed] if known else []), *others]
     try:
-        return identify_from(graph, query, sources if known else sources[1:])
+        expression = identify_from(graph, query, sources)
     except NotIdentifiableError as failure:
         raise NotIdentifiableError(f"not recovered from the selected units: {failure}", failure.witness) from None
+    prove = functools.partial(reduction_proof, graph, query, sources, target, expression)
+    return Estimand(query, graph, expression, prove, selection)
 
 
-def _all_terms(query: Query) -> tuple[Term, ...]:
-    return query.outcome + query.treatment + query.conditions
+def _estimand(
+    graph: CausalGraph, query: Query, selection: str, expression: Expression, steps: Callable[[], Sequence[Step]]
+) -> Estimand:
+    """The estimand of an expression in open values, with the steps that lead to it."""
+    values = {Symbol(t.name): t.value for t in query.outcome + query.treatment + query.conditions}
+    expression = simplified(expression)
+    y, x, z = _named_sets(query)
+    start = Probability(terms(y), terms(z), terms(x))
+
+    def prove() -> Derivation:
+        derivation = Derivation(graph, start, tuple(steps()), values)
+        if derivation.open_lines[-1] == expression:
+            return derivation
+        last = AxiomStep(derivation.open_lines[-1], expression, REARRANGED)
+        return Derivation(graph, start, (*derivation.steps, last), values)
+
+    return Estimand(query, graph, simplified(expression.substitute(values)), prove, selection)
+
+
+Found = tuple[Expression, Callable[[], Sequence[Step]]]
 
 
 def _named_sets(query: Query) -> tuple[set[str], set[str], set[str]]:
@@ -90,189 +143,68 @@ def _named_sets(query: Query) -> tuple[set[str], set[str], set[str]]:
     return y, x, z
 
 
-def _unaffected(graph: CausalGraph, query: Query, selection: str) -> Expression | None:
+def _unaffected(graph: CausalGraph, query: Query, selection: str) -> Found | None:
     """The effect among the selected, where it is that among all, and is identified by what is seen of them."""
     y, x, z = _named_sets(query)
     if not graph.do(x).m_separated(y, selection, x | z):
         return None
     g = BitGraph(graph)
     try:
-        found = simplified(conditional_effect(g, g.mask(y), g.mask(x), g.mask([*z, selection])).expression(g))
+        equality = conditional_effect(g, g.mask(y), g.mask(x), g.mask([*z, selection]))
     except HedgeFound:
         return None
+    found = simplified(equality.expression(g))
     seen = (part for part in found.walk() if isinstance(part, Probability))
     if not all(any(t.name == selection for t in part.given) for part in seen):
         return None
-    return found.substitute({Symbol(selection): 1})
+
+    def steps() -> list[Step]:
+        before = Probability(terms(y), terms(z), terms(x))
+        after = Probability(terms(y), terms([*z, selection]), terms(x)).substitute({Symbol(selection): 1})
+        lemma = [_at_selected(step, selection) for step in plain_proof(graph, g, equality)]
+        return [RuleStep(before, after, *licence(graph, before, after)), *lemma]
+
+    return found.substitute({Symbol(selection): 1}), steps
 
 
-def _adjusted(graph: CausalGraph, query: Query, selection: str, known: frozenset[str]) -> Expression | None:
-    """Adjustment for a smallest set of the external variables that makes up for confounding and selection alike.
+def _at_selected(step: Step, selection: str) -> Step:
+    """A step with the value 1 for S."""
+    before, after = (side.substitute({Symbol(selection): 1}) for side in (step.before, step.after))
+    return replace(step, before=before, after=after)
 
-    For P(y | x): the sum over c of P(y | x, c, S=1) P(c | x). For P(y | do(x)): the selection-back-door formula.
+
+def _adjusted(graph: CausalGraph, query: Query, selection: str, known: frozenset[str]) -> Found | None:
+    """Adjustment for few of the external variables that make up for confounding and selection alike.
+
+    For P(y | x): the sum over c of P(y | x, c, S=1) P(c | x). For P(y | do(x)): that of P(y | x, c, S=1) P(c), where
+    c separates y from x and S without the first edges of the causal paths and is no descendant of these.
     """
     y, x, z = _named_sets(query)
     if (x and z) or not z <= known:
         return None
-    candidates = sorted(known - y - x - z)
-    for c in chain.from_iterable(combinations(candidates, size) for size in range(len(candidates) + 1)):
-        if graph.m_separated(y, selection, x | z | set(c)) and _blocks_back_doors(graph, y, x, set(c)):
-            biased = Probability(terms(y), (Term(selection, 1), *terms([*x, *z, *c])))
-            weights = [Probability(terms(c), terms(z))] if c else []
-            return total(map(Symbol, c), product([biased, *weights]))
-    return None
+    cut = proper_backdoor_graph(graph, x, y) if x else graph
+    usable = known - y - x - (forbidden_nodes(graph, x, y) if x else set())
+    try:
+        c = set(minimum_separator(cut, y, x | {selection}, included=z, observed=usable | z)) - z
+    except NoValidSetError:
+        return None
+    biased = Probability(terms(y), (Term(selection, 1), *terms([*x, *z, *c])))
+    weights = [Probability(terms(c), terms(z))] if c else []
+    found = total(map(Symbol, c), product([biased, *weights]))
+
+    def steps() -> list[Step]:
+        needed = Separation(graph, tuple(sorted(y)), (selection,), tuple(sorted(x | z | c)))
+        before = Probability(terms(y), terms(z), terms(x))
+        return [RecoveryStep(before, found, "adjustment (Correa, Tian and Bareinboim 2018)", (needed,))]
+
+    return found, steps
 
 
-def _blocks_back_doors(graph: CausalGraph, y: set[str], x: set[str], c: set[str]) -> bool:
-    """Conditions (i) and (ii) of the selection-back-door criterion; nothing to block where x is empty."""
-    after = c & graph.descendants(x)
-    before = c - after
-    return graph.remove_outgoing(x).m_separated(y, x, before) and graph.m_separated(after, y, x | before)
-
-
-@dataclass(frozen=True)
-class Unbiased(Source):
-    """P(t): the distribution of some variables for all units.
-
-    Args:
-        measured: these variables.
-    """
-
-    measured: frozenset[str] = frozenset()
-
-    @cached_property
-    def seen(self) -> CausalGraph:
-        """The graph with all other variables hidden."""
-        return self.graph.latent_projection(self.measured)
-
-    def shares(self, variables: Collection[str]) -> bool:
-        """Whether the variables and their parents are measured."""
-        return self.measured.issuperset(variables) and all(
-            self.measured.issuperset(self.graph.parents(v)) for v in variables
-        )
-
-
-@dataclass(frozen=True)
-class Biased(Source):
-    """P(v | S=1): all variables of the selected units.
-
-    Args:
-        selection: the name of S.
-    """
-
-    selection: str = ""
-
-    def shares(self, variables: Collection[str]) -> bool:
-        """Whether they are seen, as all but S are."""
-        return self.selection not in variables
-
-    def kernel(self, outcome: Collection[str], treatment: Collection[str], given: Collection[str] = ()) -> Expression:
-        """P(outcome | do(treatment), given), in terms of the biased distribution.
-
-        Raises:
-            NotIdentifiableError: the algorithm does not recover it.
-        """
-        if given:
-            joint = self.kernel({*outcome, *given}, treatment)
-            return Fraction(joint, total(map(Symbol, outcome), joint))
-        g = BitGraph(self.graph)
-        y, x, s = (g.mask(names) for names in (outcome, treatment, [self.selection]))
-        d = g.ancestors(y, g.all & ~x)
-        try:
-            parts = [_recovered(g, c, s).expression(g) for c in g.districts(d)]
-        except HedgeFound as found:
-            found.statement = Statement(y, x)
-            hedge = hedge_found(self.graph, g, found)
-            raise NotIdentifiableError(str(hedge), hedge) from None
-        return summed(g, d & ~y, product(parts))
-
-
-@dataclass(frozen=True)
-class Recovered(Equality):
-    """Q[d], found from the selected units.
-
-    Args:
-        found: the expression.
-    """
-
-    found: Expression
-
-    def expression(self, g: BitGraph) -> Expression:
-        """The expression."""
-        return self.found
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A multiple of Q[within] at S=1, as far as the factors divided out are known.
-
-    Args:
-        g: the graph.
-        s: the mask of S.
-        within: the variables it is about, S left out.
-        found: an expression of it; None for P(within | S=1) itself.
-    """
-
-    g: BitGraph
-    s: int
-    within: int
-    found: Expression | None = None
-
-    def margin(self, mask: int) -> "Weights":
-        """Summed over the variables outside ``mask``."""
-        return Weights(self.g, self.s, mask, self.found and self.of(mask))
-
-    def of(self, mask: int) -> Expression:
-        """The margin as an expression."""
-        if self.found:
-            return summed(self.g, self.within & ~mask, self.found)
-        return Probability(terms(self.g.named(mask)), self._selected) if mask else ONE
-
-    @property
-    def _selected(self) -> tuple[Term, ...]:
-        return (Term(self.g.named(self.s)[0], 1),)
-
-    def district(self, d: int) -> Expression:
-        """Q[d], for a district d without ancestors of S."""
-        return product(self._conditional(v, self.within & ((1 << v) - 1)) for v in bits(d))
-
-    def _conditional(self, v: int, earlier: int) -> Expression:
-        """P(v | earlier, S=1), in which neither S nor a later ancestor of it makes a difference."""
-        one = 1 << v
-        if self.found:
-            return Fraction(self.of(earlier | one), self.of(earlier))
-        district = self.g.district(one, earlier | one)
-        pillow = (district | self.g.parents_of(district)) & ~one
-        return Probability(terms(self.g.named(one)), self._selected + terms(self.g.named(pillow)))
-
-    def without(self, districts: list[int]) -> "Weights":
-        """The factors of some districts divided out."""
-        known = product(self.district(d) for d in districts)
-        rest = self.within & ~sum(districts)
-        return Weights(self.g, self.s, rest, Fraction(self.of(self.within), known))
-
-
-def _recovered(g: BitGraph, c: int, s: int) -> Equality:
-    """How Q[c] is recovered from P(v | S=1), for a district c of an effect.
-
-    At every step ``weights`` stand for a multiple of Q[within] at S=1. A district of that without ancestors of S comes
-    after S in some order, so the multiple cancels in its conditional probabilities; it is divided out, which may leave
-    fewer ancestors of S among the rest.
-
-    References:
-        Bareinboim and Tian (2015), Recovering causal effects from selection bias, algorithm RC.
-    """
-    weights = Weights(g, s, g.all & ~s)
-    while True:
-        within = g.ancestors(c | s, weights.within | s)
-        weights = weights.margin(within & ~s)
-        before = g.ancestors(s, within)
-        districts = [d for d in g.districts(within) if not d & before]
-        for d in districts:
-            if d & c:
-                whole = Recovered(Statement(d, g.parents_of(d)), weights.district(d))
-                return whole if d == c else extracted(g, c, whole)
-        if not districts:
-            names = ", ".join(g.named(c))
-            raise NotIdentifiableError(f"what selection takes into account cannot be told from {names}", g.named(c))
-        weights = weights.without(districts)
+def _reweighed(graph: CausalGraph, query: Query, selection: str, known: frozenset[str]) -> Found | None:
+    """The query as a whole, from P(v without t | t, S=1) P(t)."""
+    source = Reweighed(graph, measured=known, selection=selection)
+    y, x, z = _named_sets(query)
+    try:
+        return source.kernel(y, x, z), functools.partial(source.proof, y, x, z)
+    except NotIdentifiableError:
+        return None

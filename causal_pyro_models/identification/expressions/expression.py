@@ -116,14 +116,18 @@ class Expression:
 
     def text(self) -> str:
         """The expression as text; :func:`parse` reads it back."""
+        return self.render(self.notation())
+
+    def notation(self) -> Text:
+        """That of its text, which tells its names apart."""
         plain: dict[str, set[str]] = {}
         for name in self.names:
             plain.setdefault(name.lower(), set()).add(name)
-        return self.render(Text(frozenset(name for alike in plain.values() if len(alike) > 1 for name in alike)))
+        return Text(frozenset(name for alike in plain.values() if len(alike) > 1 for name in alike))
 
-    def latex(self) -> str:
-        """The expression as LaTeX, without the dollar signs."""
-        return self.render(Latex())
+    def latex(self, names: Iterable[str] = ()) -> str:
+        """The expression as LaTeX, without the dollar signs, told apart from some other names as well."""
+        return self.render(Latex.among(self.names.union(names)))
 
     def _repr_latex_(self) -> str:
         return f"${self.latex()}$"

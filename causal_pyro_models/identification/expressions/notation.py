@@ -1,7 +1,7 @@
 """How expressions are written: as text that parses back, and as LaTeX."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Constant = int | float | str
 _PLAIN = re.compile(r"(?!sum_|(?:do|sum|p|true|false)$)[a-z]\w*(?<!_)", re.ASCII | re.IGNORECASE)
@@ -68,17 +68,33 @@ class Text:
 
 
 class Latex(Text):
-    """LaTeX, without the dollar signs."""
+    """LaTeX, without the dollar signs; names in ``quoted`` are upright, letter by letter, as their values are."""
+
+    @classmethod
+    def among(cls, names: Iterable[str]) -> "Latex":
+        """The notation that tells some names apart, such as x from X and W1 from W_1."""
+        alike: dict[str, set[str]] = {}
+        for name in names:
+            for look in (name.lower(), cls().symbol(name, 0), cls().name(name)):
+                alike.setdefault(look, set()).add(name)
+        return cls(frozenset(name for group in alike.values() if len(group) > 1 for name in group))
 
     def name(self, name: str) -> str:
-        """A variable; digits at its end become a subscript."""
-        match = re.fullmatch(r"(.*?[A-Za-z])_?(\d+)", name)
-        stem, digits = match.groups() if match else (name, "")
-        return _latex_word(stem) + (f"_{{{digits}}}" if digits else "")
+        """A variable; digits at its end become a subscript, Greek letters are those in lower case."""
+        return self._written(name, greek=True)
 
     def symbol(self, name: str, primes: int) -> str:
-        """A value of a variable."""
-        return self.name(name.lower()) + "'" * primes
+        """A value of a variable: of XI and xi the Greek letter, of Xi none."""
+        plain = name if name in self.quoted else name.lower()
+        return self._written(plain, greek=name in (name.lower(), name.upper())) + "'" * primes
+
+    def _written(self, name: str, greek: bool) -> str:
+        if name in self.quoted:
+            return rf"\text{{{_escaped(name)}}}"
+        match = re.fullmatch(r"(.*?[A-Za-z])_?(\d+)", name)
+        stem, digits = match.groups() if match else (name, "")
+        word = rf"\{stem}" if greek and _GREEK.fullmatch(stem) else _latex_word(stem)
+        return word + (f"_{{{digits}}}" if digits else "")
 
     def constant(self, value: Constant) -> str:
         """A given value."""
@@ -122,12 +138,11 @@ def _in_quotes(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+    plain = re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+    return plain.replace("^", r"\textasciicircum ").replace("~", r"\textasciitilde ")
 
 
 def _latex_word(stem: str) -> str:
     if len(stem) == 1 and stem.isalpha():
         return stem
-    if _GREEK.fullmatch(stem.lower()):
-        return "\\" + stem
     return rf"\{'mathit' if stem.isidentifier() else 'text'}{{{_escaped(stem)}}}"

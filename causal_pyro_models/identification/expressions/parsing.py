@@ -28,7 +28,7 @@ _TOKEN = re.compile(
   | (?P<quoted> "(?:[^"\\]|\\.)*" )
   | (?P<number> -?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w) )
   | (?P<word> [^\W\d_]\w*?(?=_\{) | sum(?=_) | [^\W\d_]\w* )
-  | (?P<mark> _\{ | [_(){}|,=/^*'] )
+  | (?P<mark> _\{ | [_(){}\[\]|,=/^*'-] )
     """,
     re.VERBOSE,
 )
@@ -183,6 +183,20 @@ class Reader:
 
     # Probabilities --------------------------------------------------------------------------------------------------
 
+    def difference(self) -> list[tuple[Probability, bool]]:
+        """A mean or probability, or one less another: each with whether it is a mean."""
+        found = [self.asked()]
+        if self.accept("-"):
+            found.append(self.asked())
+        return found
+
+    def asked(self) -> tuple[Probability, bool]:
+        """A probability, or a mean, ``E[Y | do(X), Z]``."""
+        if not self.accept("E"):
+            return self.probability(), False
+        self.expect("[")
+        return self._inside("", "]"), True
+
     def probability(self) -> Probability:
         """``P(events | do(events), events)``, with the label of a domain behind the P where there is one."""
         self.expect("P")
@@ -190,6 +204,10 @@ class Reader:
         if self.accept("^"):
             domain = "*" if self.accept("*") else self._word("the label of a domain")
         self.expect("(")
+        return self._inside(domain, ")")
+
+    def _inside(self, domain: str, end: str) -> Probability:
+        """``events | do(events), events`` and what closes them."""
         outcome = self._terms()
         do: list[Term] = []
         given: list[Term] = []
@@ -197,7 +215,7 @@ class Reader:
             self._behind(do, given)
             while self.accept(","):
                 self._behind(do, given)
-        self.expect(")")
+        self.expect(end)
         return Probability(tuple(outcome), tuple(given), tuple(do), domain)
 
     def _behind(self, do: list[Term], given: list[Term]) -> None:

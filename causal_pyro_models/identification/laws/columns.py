@@ -1,7 +1,7 @@
 """Columns of a DataFrame as variables: checked, and their levels."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def check_columns(data: "pd.DataFrame", names: Iterable[str], least: int = 2) ->
         raise DataError(f"the data have {len(data)} rows, expected at least {least}.")
 
 
-def is_dataframe(data: object) -> bool:
+def is_dataframe(data: object) -> "TypeGuard[pd.DataFrame]":
     """Whether something is a DataFrame of pandas."""
     return hasattr(data, "columns") and hasattr(data, "isna")
 

@@ -1,6 +1,6 @@
 """The numbers of an expression: arrays with an axis for each free symbol."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,20 @@ class Tabulator:
         variables: the variables, in the order of the axes of the regimes.
         regimes: the distributions that the expressions are about.
         place: (variable, value) -> its place along the axis; by default a value is its own place.
+        sizes: the number of values of each variable; by default that in the observed distribution.
     """
 
     def __init__(
-        self, variables: Sequence[str], regimes: Regimes, place: Callable[[str, Constant], int] | None = None
+        self,
+        variables: Sequence[str],
+        regimes: Regimes,
+        place: Callable[[str, Constant], int] | None = None,
+        sizes: Mapping[str, int] | None = None,
     ) -> None:
         self.axis = {name: i for i, name in enumerate(variables)}
         self.regimes = regimes
         self.place = place or _own_place
+        self.sizes = sizes
         self._known: dict[Expression, tuple[Array, tuple[Symbol, ...]]] = {}
 
     def __call__(self, expression: Expression) -> tuple[Array, tuple[Symbol, ...]]:
@@ -100,9 +106,11 @@ class Tabulator:
         known = summed((np.isfinite(array) & (array != 0.0)) * 1.0 for array in arrays)
         return np.where(terms > known, np.nan, total)
 
-    def _count(self, symbols: Iterable[Symbol]) -> int:
-        shape = self.regimes("", frozenset()).shape
-        return int(np.prod([shape[self.axis[symbol.name]] for symbol in symbols], dtype=int))
+    def _count(self, symbols: Sequence[Symbol]) -> int:
+        if not symbols:
+            return 1
+        sizes = self.sizes or dict(zip(self.axis, self.regimes("", frozenset()).shape, strict=True))
+        return int(np.prod([sizes[symbol.name] for symbol in symbols], dtype=int))
 
     def _probability(self, p: Probability) -> tuple[Array, tuple[Symbol, ...]]:
         law = self.regimes(p.domain, frozenset(t.name for t in p.do))

@@ -207,9 +207,9 @@ class Derivation:
 
     def latex(self) -> str:
         """The derivation as LaTeX, an ``align*`` environment."""
-        rows = [f"& {self.lines[0].latex()}"]
+        rows = [f"& {self.lines[0].latex(self.graph.variables)}"]
         for line, step in zip(self.lines[1:], self.steps, strict=True):
-            rows.append(f"={{}}& {line.latex()} && {step.latex_reason}")
+            rows.append(f"={{}}& {line.latex(self.graph.variables)} && {step.latex_reason}")
         body = " \\\\\n".join(rows)
         return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
 

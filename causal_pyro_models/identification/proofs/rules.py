@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from causal_pyro_models.errors import GraphError, QueryError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
+from causal_pyro_models.graph import CausalGraph, GraphLike, as_graph
 from causal_pyro_models.graph.validation import Names
 from causal_pyro_models.identification.expressions.expression import Probability, Term, in_order, term
 from causal_pyro_models.identification.expressions.notation import Latex
@@ -58,8 +58,9 @@ class Separation:
 
     def latex(self) -> str:
         """The separation as LaTeX, without the dollar signs."""
+        notation = Latex.among(self.graph.variables)
         left, right, given, over, under = (
-            ", ".join(map(Latex().name, names)) for names in (self.left, self.right, self.given, self.over, self.under)
+            ", ".join(map(notation.name, names)) for names in (self.left, self.right, self.given, self.over, self.under)
         )
         bars = (rf"\overline{{{over}}}" if over else "") + (rf"\underline{{{under}}}" if under else "")
         graph = f"G_{{{bars}}}" if bars else "G"
@@ -70,7 +71,7 @@ class Separation:
         return self.text()
 
 
-def rule_1(graph: CausalGraph, probability: Probability, *, delete: Names = (), insert: Names = ()) -> Probability:
+def rule_1(graph: GraphLike, probability: Probability, *, delete: Names = (), insert: Names = ()) -> Probability:
     """The same probability with other observations: P(y | do(x), z, w) = P(y | do(x), z).
 
     Args:
@@ -92,13 +93,14 @@ def rule_1(graph: CausalGraph, probability: Probability, *, delete: Names = (), 
         >>> print(rule_1(graph, parse("P(y | x, z)"), delete="Z"))
         P(y | x)
     """
+    graph = as_graph(graph)
     _check(graph, probability)
     gone = _taken(probability.given, delete, "condition")
     given = [t for t in probability.given if t not in gone] + _new(graph, insert)
     return _licensed(graph, probability, given, list(probability.do), 1)
 
 
-def rule_2(graph: CausalGraph, probability: Probability, *, observe: Names = (), act: Names = ()) -> Probability:
+def rule_2(graph: GraphLike, probability: Probability, *, observe: Names = (), act: Names = ()) -> Probability:
     """The same probability with actions turned into observations or back: P(y | do(x), do(z), w) = P(y | do(x), z, w).
 
     Args:
@@ -120,6 +122,7 @@ def rule_2(graph: CausalGraph, probability: Probability, *, observe: Names = (),
         >>> print(rule_2(graph, parse("P(y | do(x), z)"), observe="X"))
         P(y | x, z)
     """
+    graph = as_graph(graph)
     _check(graph, probability)
     seen, done = _taken(probability.do, observe, "action"), _taken(probability.given, act, "condition")
     given = [t for t in probability.given if t not in done] + seen
@@ -127,7 +130,7 @@ def rule_2(graph: CausalGraph, probability: Probability, *, observe: Names = (),
     return _licensed(graph, probability, given, do, 2)
 
 
-def rule_3(graph: CausalGraph, probability: Probability, *, delete: Names = (), insert: Names = ()) -> Probability:
+def rule_3(graph: GraphLike, probability: Probability, *, delete: Names = (), insert: Names = ()) -> Probability:
     """The same probability with other actions: P(y | do(x), do(z), w) = P(y | do(x), w).
 
     Args:
@@ -150,6 +153,7 @@ def rule_3(graph: CausalGraph, probability: Probability, *, delete: Names = (), 
         >>> print(rule_3(graph, parse("P(z | do(x))"), delete="X"))
         P(z)
     """
+    graph = as_graph(graph)
     _check(graph, probability)
     gone = _taken(probability.do, delete, "action")
     do = [t for t in probability.do if t not in gone] + _new(graph, insert)

@@ -14,8 +14,8 @@ from torch.distributions.transforms import ExpTransform
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Image, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import check_unconfounded, checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import check_unconfounded, checked_graph, checked_variables
 from causal_pyro_models.models.networks.features import tame
 from causal_pyro_models.models.networks.functions import Function, Network, ParentFunction
 from causal_pyro_models.models.networks.laws import Gaussian, NoiseLaw
@@ -51,7 +51,7 @@ class AdditiveNoiseNode(Node):
         >>> from causal_pyro_models.models import Smooth
         >>> x = torch.linspace(-1, 1, 200)
         >>> nodes = {"X": AdditiveNoiseNode(), "Y": AdditiveNoiseNode(function=Smooth())}
-        >>> model = StructuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), nodes)
+        >>> model = StructuralCausalModel("X -> Y", nodes)
         >>> _ = fit(model, {"X": x, "Y": x**2 + 0.1 * torch.cos(50 * x)}, steps=5, seed=0, progress=False)
         >>> model.nodes["Y"].distribution({"X": torch.tensor(0.5)}).mean.detach().round(decimals=1)
         tensor(0.2000)
@@ -167,7 +167,7 @@ class AdditiveNoiseModel(StructuralCausalModel):
         >>> from causal_pyro_models.models.networks.functions import Linear
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
+        >>> graph = "X -> Y"
         >>> model = AdditiveNoiseModel(graph, {"X": Continuous(), "Y": Continuous()}, Linear())
         >>> _ = fit(model, data, steps=50, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0})
@@ -177,12 +177,13 @@ class AdditiveNoiseModel(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable],
         function: Function = Network(),
         noise: NoiseLaw = Gaussian(),
         heteroscedastic: bool = False,
     ) -> None:
+        graph = checked_graph(graph)
         variables = checked_variables(graph, variables)
         check_unconfounded(graph, "an additive noise model")
         hidden = function.hidden if isinstance(function, Network) else ()
@@ -211,7 +212,7 @@ class NeuralCausalModel(AdditiveNoiseModel):
         and inference. NeurIPS.
 
     Example:
-        >>> model = NeuralCausalModel(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Continuous(), "Y": Continuous()})
+        >>> model = NeuralCausalModel("X -> Y", {"X": Continuous(), "Y": Continuous()})
         >>> model.function
         Network(hidden=(32, 32), activation=<class 'torch.nn.modules.activation.SiLU'>, normalisation=None)
     """

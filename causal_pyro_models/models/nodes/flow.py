@@ -16,8 +16,8 @@ from torch.distributions.transforms import AffineTransform, ExpTransform
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import check_unconfounded, checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import check_unconfounded, checked_graph, checked_variables
 from causal_pyro_models.models.networks.features import encoded
 from causal_pyro_models.models.networks.preparation import Prepare, unprepared
 from causal_pyro_models.models.networks.scalar_flow import LocationScale, ScalarFlow, Spline, initialise_flows
@@ -44,7 +44,7 @@ class FlowNode(Node):
 
     Example:
         >>> from causal_pyro_models import StructuralCausalModel, abduct, fit
-        >>> graph = CausalGraph(["X", "Y"], [("X", "Y")])
+        >>> graph = "X -> Y"
         >>> model = StructuralCausalModel(graph, {"X": FlowNode(), "Y": FlowNode(Positive())})
         >>> x = torch.linspace(-1, 1, 200)
         >>> _ = fit(model, {"X": x, "Y": (x + 0.1 * torch.cos(50 * x)).exp()}, steps=5, seed=0, progress=False)
@@ -194,18 +194,19 @@ class CausalFlow(StructuralCausalModel):
     Example:
         >>> import pyro
         >>> from causal_pyro_models import Binary
-        >>> model = CausalFlow(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": Binary(), "Y": Continuous()})
+        >>> model = CausalFlow("X -> Y", {"X": Binary(), "Y": Continuous()})
         >>> sorted(pyro.poutine.trace(model).get_trace().stochastic_nodes)
         ['X', 'Y']
     """
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         residual: Spline | LocationScale | None = None,
         hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
+        graph = checked_graph(graph)
         variables = checked_variables(graph, variables)
         check_unconfounded(graph, "CausalFlow")
         residual = Spline() if residual is None else residual

@@ -15,8 +15,8 @@ from torch.nn.functional import gumbel_softmax, one_hot
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Binary, Categorical, Continuous, Count, Ordinal, Positive, Variable
 from causal_pyro_models.errors import ModelError
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import checked_graph, checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.preparation import Prepare
 from causal_pyro_models.models.networks.scalar_flow import Spline
@@ -226,7 +226,7 @@ class CausalGAN(StructuralCausalModel):
         >>> from causal_pyro_models import counterfactual, fit
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> model = CausalGAN(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": 1, "Y": 1})
+        >>> model = CausalGAN("X -> Y", {"X": 1, "Y": 1})
         >>> _ = fit(model, data, steps=50, adversarial_steps=5, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0})
         >>> print(f"{world['Y'].item():.1f}")
@@ -235,12 +235,13 @@ class CausalGAN(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         latent: int | Mapping[str, int] = 2,
         hidden: tuple[int, ...] = (32, 32),
         confounder_dim: int = 1,
     ) -> None:
+        graph = checked_graph(graph)
         kinds = checked_variables(graph, variables)
         sizes, hidden = latents(kinds, latent), Network(hidden).hidden
 

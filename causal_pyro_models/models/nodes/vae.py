@@ -13,8 +13,8 @@ from torch import Tensor
 from causal_pyro_models.data.batches import Values
 from causal_pyro_models.data.variables import Continuous, Discrete, Variable
 from causal_pyro_models.errors import ModelError, unknown_variable
-from causal_pyro_models.graph import CausalGraph
-from causal_pyro_models.models.checked import checked_variables
+from causal_pyro_models.graph import GraphLike
+from causal_pyro_models.models.checked import checked_graph, checked_variables
 from causal_pyro_models.models.networks.functions import Network
 from causal_pyro_models.models.networks.latent import Latent, principal_components, residuals, standardised
 from causal_pyro_models.models.networks.laws import Gaussian
@@ -57,7 +57,7 @@ class VAENode(Node):
     Example:
         >>> from causal_pyro_models import StructuralCausalModel
         >>> nodes = {"X": VAENode(), "V": VAENode(Continuous(4), latent=1)}
-        >>> model = StructuralCausalModel(CausalGraph(["X", "V"], [("X", "V")]), nodes)
+        >>> model = StructuralCausalModel("X -> V", nodes)
         >>> sorted(pyro.poutine.trace(model).get_trace().stochastic_nodes)
         ['V', 'V.z', 'X', 'X.z']
     """
@@ -183,7 +183,7 @@ class CausalVAE(StructuralCausalModel):
         >>> from causal_pyro_models import counterfactual, fit
         >>> x = torch.linspace(-1, 1, 200)
         >>> data = {"X": x, "Y": 2 * x + 0.1 * torch.cos(50 * x)}
-        >>> model = CausalVAE(CausalGraph(["X", "Y"], [("X", "Y")]), {"X": 1, "Y": 1}, latent=1)
+        >>> model = CausalVAE("X -> Y", {"X": 1, "Y": 1}, latent=1)
         >>> _ = fit(model, data, steps=50, seed=0, progress=False)
         >>> world = counterfactual(model, {"X": [0.0], "Y": [0.1]}, do={"X": 1.0}, seed=0)
         >>> print(f"{world.mean('Y').item():.1f}")
@@ -192,13 +192,14 @@ class CausalVAE(StructuralCausalModel):
 
     def __init__(
         self,
-        graph: CausalGraph,
+        graph: GraphLike,
         variables: Mapping[str, Variable | int],
         latent: int | Mapping[str, int] = 2,
         hidden: tuple[int, ...] = (32, 32),
         beta: float = 1.0,
         confounder_dim: int = 1,
     ) -> None:
+        graph = checked_graph(graph)
         kinds = checked_variables(graph, variables)
         confounded = {name for edge in graph.bidirected for name in edge}
         exact = {name for name in kinds if confounded and name not in confounded and not kinds[name].event_shape}
