@@ -317,7 +317,7 @@ def test_plates_of_different_sizes_are_weighed_together():
     assert torch.allclose(noise.mean("U_A").reshape(-1).float(), exact, rtol=0.0, atol=error)
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 8, 9])
+@pytest.mark.parametrize("size", [2, 3, 6])
 @pytest.mark.parametrize("law", [dist.Normal(0.0, 1.0), dist.Bernoulli(0.01), dist.Categorical(torch.ones(3))])
 def test_any_unit_that_bears_on_any_other_is_found(size, law):
     def model(source, target):
