@@ -323,7 +323,7 @@ def test_any_unit_that_bears_on_any_other_is_found(size, law):
     def model(source, target):
         with pyro.plate("n", size):
             x = pyro.sample("X", law)
-            pyro.sample("Y", dist.Normal(x[..., [source]] * (torch.arange(size) == target), 1.0))
+            pyro.sample("Y", dist.Normal(1.0 * x[..., [source]] * (torch.arange(size) == target), 1.0))
 
     for source in range(size):
         for target in range(size):
