@@ -358,3 +358,16 @@ def test_measurements_with_error():
     m, v = (M / V + 3.0 / (TAU**2 + 0.5**2)) / precision, 1 / precision
     mean = float((noise.log_weights.exp() * MU).sum())
     assert abs(mean - m) < 4 * math.sqrt(v / float(noise.ess))
+
+
+def test_a_question_leaves_the_draws_as_they_were():
+    """A world is asked of draws in order; a run by itself takes a random one, before and after."""
+    asked, fresh = person(), person()
+    counterfactual(asked, {"X": X, "Y": Y}, {"X": 0.0}, num_samples=3)
+    with pyro.poutine.trace() as before:
+        pyro.set_rng_seed(0)
+        asked()
+    with pyro.poutine.trace() as after:
+        pyro.set_rng_seed(0)
+        fresh()
+    assert before.trace.nodes["mu"]["value"] == after.trace.nodes["mu"]["value"]
